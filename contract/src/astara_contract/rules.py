@@ -1,0 +1,148 @@
+"""Rules of the document that types cannot say: addresses that parse, references that hold.
+
+`check` decides whether a well-typed document makes sense and raises ContractError at the first
+thing that does not. It changes nothing. Called by `document.parse` alone.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from astara_contract.errors import ContractError
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document, Interface, Network, Subnet
+
+_Parsed = TypeVar("_Parsed")
+
+# Parts of the historic shape that have no meaning in schema version 1. A document that uses them
+# is refused: applying it without them would silently be something else than what was asked for.
+_NOT_IN_VERSION_1 = ("anchors", "services", "vpn", "ha_resource", "ha_config")
+
+
+def check(document: "Document") -> None:
+    """Raise ContractError if `document` contradicts itself or holds an address that does not
+    parse.""" for key in _NOT_IN_VERSION_1:
+        if getattr(document, key):
+            raise ContractError(f"$.{key}", "not supported by schema version 1: must be empty")
+    for at, network in enumerate(document.networks):
+        _check_network(network, f"$.networks[{at}]")
+    _check_unique(document)
+    _check_routing(document)
+    _check_floating_ips(document)
+    _each(document.dns_forwarders, "$.dns_forwarders", _address)
+    if document.orchestrator.address:
+        _address(document.orchestrator.address, "$.orchestrator.address")
+    for key in ("labels", "address_book"):
+        for name, cidrs in getattr(document, key).items():
+            _each(cidrs, f"$.{key}.{name}", _cidr)
+
+
+def _check_network(network: "Network", path: str) -> None:
+    _check_interface(network.interface, f"{path}.interface")
+    for at, subnet in enumerate(network.subnets):
+        _check_subnet(subnet, f"{path}.subnets[{at}]")
+    for at, allocation in enumerate(network.allocations):
+        where = f"{path}.allocations[{at}]"
+        for text in allocation.ip_addresses:
+            _address(text, f"{where}.ip_addresses")
+
+
+def _check_interface(interface: "Interface", path: str) -> None:
+    for at, text in enumerate(interface.addresses):
+        where = f"{path}.addresses[{at}]"
+        _parsed(ipaddress.ip_interface, text, where)
+        if ipaddress.ip_interface(text).is_multicast:
+            raise ContractError(where, f"{text} is a multicast address")
+    if not interface.lladdr and not interface.ifname:
+        raise ContractError(path, "needs lladdr (or, historically, ifname) to find the NIC")
+    if interface.lladdr and int(interface.lladdr[:2], 16) & 1:
+        raise ContractError(f"{path}.lladdr", f"{interface.lladdr} is a group address")
+
+
+def _check_subnet(subnet: "Subnet", path: str) -> None:
+    network = _cidr(subnet.cidr, f"{path}.cidr")
+    if subnet.gateway_ip:
+        _same_family(subnet.gateway_ip, network.version, f"{path}.gateway_ip")
+    for at, server in enumerate(subnet.dns_nameservers):
+        _address(server, f"{path}.dns_nameservers[{at}]")
+    for at, route in enumerate(subnet.host_routes):
+        where = f"{path}.host_routes[{at}]"
+        destination = _cidr(route.destination, f"{where}.destination")
+        _same_family(route.nexthop, destination.version, f"{where}.nexthop")
+    if network.version == 4 and (subnet.ipv6_ra_mode or subnet.ipv6_address_mode):
+        raise ContractError(path, "an IPv4 subnet has no IPv6 modes")
+
+
+def _check_unique(document: "Document") -> None:
+    nets = [(f"$.networks[{at}]", network) for at, network in enumerate(document.networks)]
+    _unique((f"{path}.network_id", n.network_id) for path, n in nets)
+    _unique(
+        (f"{path}.interface.lladdr", n.interface.lladdr.lower())
+        for path, n in nets
+        if n.interface.lladdr
+    )
+    _unique(
+        (f"{path}.interface.addresses[{at}]", str(ipaddress.ip_interface(text).ip))
+        for path, n in nets
+        for at, text in enumerate(n.interface.addresses)
+        # Link-local addresses are unique on a link only (RFC 4291 section 2.5.6).
+        if not ipaddress.ip_interface(text).is_link_local
+    )
+    management = [path for path, n in nets if n.network_type == "management"]
+    if len(management) > 1:
+        raise ContractError(f"{management[1]}.network_type", "a second management network")
+
+
+def _check_routing(document: "Document") -> None:
+    if document.default_v4_gateway:
+        _same_family(document.default_v4_gateway, 4, "$.default_v4_gateway")
+    for at, (destination, nexthop) in enumerate(document.static_routes):
+        network = _cidr(destination, f"$.static_routes[{at}][0]")
+        _same_family(nexthop, network.version, f"$.static_routes[{at}][1]")
+
+
+def _check_floating_ips(document: "Document") -> None:
+    for at, item in enumerate(document.floating_ips):
+        _same_family(item.floating_ip, 4, f"$.floating_ips[{at}].floating_ip")
+        _same_family(item.fixed_ip, 4, f"$.floating_ips[{at}].fixed_ip")
+    _unique(
+        (f"$.floating_ips[{at}].floating_ip", item.floating_ip)
+        for at, item in enumerate(document.floating_ips)
+    )
+    has_external = any(n.network_type == "external" for n in document.networks)
+    if document.floating_ips and not has_external:
+        raise ContractError("$.floating_ips", "there is no external network to answer on")
+
+
+def _unique(items: Iterable[tuple[str, str]]) -> None:
+    seen: dict[str, str] = {}
+    for path, value in items:
+        if value in seen:
+            raise ContractError(path, f"{value} is already at {seen[value]}")
+        seen[value] = path
+
+
+def _each(values: Iterable[str], path: str, rule: Callable[[str, str], object]) -> None:
+    for at, value in enumerate(values):
+        rule(value, f"{path}[{at}]")
+
+
+def _address(text: str, path: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return _parsed(ipaddress.ip_address, text, path)
+
+
+def _cidr(text: str, path: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return _parsed(ipaddress.ip_network, text, path)
+
+
+def _same_family(text: str, version: int, path: str) -> None:
+    if _address(text, path).version != version:
+        raise ContractError(path, f"{text} is not an IPv{version} address")
+
+
+def _parsed(parser: Callable[[str], _Parsed], text: str, path: str) -> _Parsed:
+    try:
+        return parser(text)
+    except ValueError as error:
+        raise ContractError(path, str(error)) from None

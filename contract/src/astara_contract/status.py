@@ -1,0 +1,72 @@
+"""What an appliance reports: the observed status and its interfaces.
+
+Decoding ignores unknown keys, so that an orchestrator of one release understands an appliance of
+the next one (the document, by contrast, is strict: what is asked for must be understood).
+"""
+
+import msgspec
+
+from astara_contract.document import Document
+
+
+class InterfaceState(msgspec.Struct, frozen=True, kw_only=True):
+    """One NIC as observed; `ifname` is the stable geN name, `device` the kernel's."""
+
+    ifname: str
+    lladdr: str
+    device: str = ""
+    mtu: int = 0
+    addresses: tuple[str, ...] = ()
+    state: str = "down"
+    description: str = ""
+    groups: tuple[str, ...] = ()
+    media: str | None = None
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """Name and MAC address of a NIC, all that the orchestrator compares on every poll."""
+
+    ifname: str
+    lladdr: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``GET /v1/status``.
+
+    `v4` and `v6` tell whether the external gateway of that family answers. `digest` is that of the
+    committed document, None before the first. `pushes_applied` and `pushes_unchanged` count
+    documents since the appliance was made; they survive a restart of the agent. Times are ISO 8601
+    in UTC.
+    """
+
+    v4: bool
+    v6: bool
+    agent_version: str = ""
+    schema_versions: tuple[int, ...] = (1,)
+    digest: str | None = None
+    epoch: int = 0
+    applied_at: str | None = None
+    pushes_applied: int = 0
+    pushes_unchanged: int = 0
+    booted_at: str = ""
+    agent_started_at: str = ""
+    interfaces: tuple[Nic, ...] = ()
+
+
+class InterfaceBody(msgspec.Struct, frozen=True):
+    """Answer of ``GET /v1/system/interface/<ifname>``."""
+
+    interface: InterfaceState
+
+
+class InterfacesBody(msgspec.Struct, frozen=True):
+    """Answer of ``GET /v1/system/interfaces``."""
+
+    interfaces: tuple[InterfaceState, ...]
+
+
+class ConfigBody(msgspec.Struct, frozen=True):
+    """Answer of ``GET`` and ``PUT /v1/system/config``: what is committed, without secrets."""
+
+    configuration: Document | None
+    digest: str | None
