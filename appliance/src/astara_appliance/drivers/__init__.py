@@ -1,0 +1,3 @@
+"""One folder or module per thing the appliance configures; all share the verbs of
+`base.Driver`.
+"""

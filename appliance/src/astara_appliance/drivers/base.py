@@ -1,0 +1,115 @@
+"""The verbs every driver shares, and the facts they may look at.
+
+    render(document, facts) -> Desired     pure: frozen data that says all the driver wants
+    check(desired)                         the tool's own checker; raises CheckFailed; no effects
+    observe() -> Observed                  what is there now: kernel, files, processes
+    diff(observed, desired) -> Change      pure; falsy when there is nothing to do
+    apply(change)                          the only verb with effects
+    verify(desired)                        raises VerifyFailed when the effect is not there
+
+The pipeline calls all renders and checks before the first apply, so a bad document changes
+nothing. There is no undo verb: going back means rendering the previous document and diffing
+towards it. So `diff` must cope with *any* observed state (fresh boot, half-applied change,
+something a human did), and an apply may be repeated at any time without harm.
+
+Drivers are built once by `registry.build_drivers(paths)` as `XxxDriver(paths)` and are only called
+under the pipeline's lock, one verb at a time. A driver that raises anything else than these
+errors, `CommandFailed`, `DaemonDied`, OSError or netlink errors has a bug.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document
+
+
+class DriverError(Exception):
+    """What a driver tells about a document or an effect: `driver` names it, `reason` is one
+    sentence for the operator.
+    """
+
+    def __init__(self, driver: str, reason: str) -> None:
+        self.driver = driver
+        self.reason = reason
+        super().__init__(f"{driver}: {reason}")
+
+
+class CheckFailed(DriverError):  # noqa: N818 - reads as the sentence it is
+    """The rendered configuration is refused by the tool that would read it; nothing was
+    changed.
+    """
+
+
+class ApplyFailed(DriverError):  # noqa: N818
+    """A change could not be made."""
+
+
+class VerifyFailed(DriverError):  # noqa: N818
+    """A change was made, but its effect is not there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Nic:
+    """One network device of the appliance."""
+
+    mac: str
+    """Lower case, colons."""
+
+    device: str
+    """The kernel's name: eth1, ens5, g3f2a1..."""
+
+    ifname: str
+    """The name outsiders use, stable for the life of the appliance: ge0 is management."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What `render` may know beside the document."""
+
+    nics: Mapping[str, Nic]
+    """All network devices by MAC. The pipeline has made sure that each network of the document has
+    its NIC here.
+    """
+
+    def device(self, mac: str) -> str:
+        """Return the kernel's device name of the NIC with `mac`; KeyError if there is none."""
+        return self.nics[mac.lower()].device
+
+
+DesiredT = TypeVar("DesiredT")
+ObservedT = TypeVar("ObservedT")
+ChangeT = TypeVar("ChangeT")
+
+
+class Driver(Protocol[DesiredT, ObservedT, ChangeT]):
+    """One concern of the appliance; see the module docstring for the rules."""
+
+    @property
+    def name(self) -> str:
+        """The word that errors and logs use."""
+
+    def render(self, document: "Document", facts: Facts) -> DesiredT:
+        """Compute all that the driver wants for `document`. Pure; may raise CheckFailed."""
+
+    def check(self, desired: DesiredT) -> None:
+        """Let the tool itself refuse what it would not load. Raises CheckFailed; leaves no
+        trace.
+        """
+
+    def observe(self) -> ObservedT:
+        """Look at what is there."""
+
+    def diff(self, observed: ObservedT, desired: DesiredT) -> ChangeT:
+        """Compute the smallest change that leads from observed to desired. Pure; falsy when there
+        is none.
+        """
+
+    def apply(self, change: ChangeT) -> None:
+        """Make the change. Raises ApplyFailed (or an error of `system`) when it cannot."""
+
+    def verify(self, desired: DesiredT) -> None:
+        """Raise VerifyFailed unless `desired` is in effect. Usually: diff(observe(), desired) is
+        empty.
+        """

@@ -1,0 +1,192 @@
+"""Start, find again, reload and stop long-lived programs that must outlive the agent.
+
+A daemon runs in its own session, so neither the agent's end nor its process group touches it. It
+is found again by a pid file that holds pid and kernel start time: a recycled pid is never mistaken
+for it, nor signalled. It never decides what a daemon's configuration says. Called by the drivers
+of dnsmasq, the metadata proxy and the like.
+
+The program must stay in the foreground (`dnsmasq --keep-in-foreground`, `bird -f`): the pid that
+we start is the pid that we watch.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from . import files, process
+
+STOP_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_BOOT_FIELD = 19  # starttime, counted from the field after the command name (proc(5), field 22)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DaemonSpec:
+    """How to run one daemon."""
+
+    name: str
+    """Short and unique, names pid and log file: "dnsmasq"."""
+
+    argv: tuple[str, ...]
+    """Program and arguments, foreground mode."""
+
+    reload_signal: signal.Signals = signal.SIGHUP
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunningDaemon:
+    """A live process that we started, now or in an earlier life of the agent."""
+
+    pid: int
+    start_ticks: int
+    argv: tuple[str, ...]
+
+
+class DaemonDied(Exception):  # noqa: N818 - reads as the sentence it is
+    """A daemon ended right after its start; `reason` has the end of its log."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name} ended at once: {reason}")
+
+
+class Daemons:
+    """The daemons of one appliance, by name; state is in `run_dir` only, so every agent life sees
+    the same ones.
+    """
+
+    def __init__(self, run_dir: pathlib.Path, log_dir: pathlib.Path) -> None:
+        self._run_dir = run_dir
+        self._log_dir = log_dir
+
+    def find(self, name: str) -> RunningDaemon | None:
+        """Return the live process of daemon `name`, None if it does not run."""
+        recorded = files.read_file(self._pid_file(name))
+        parts = (recorded or "").split()
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            return None
+        pid, start_ticks = int(parts[0]), int(parts[1])
+        if _start_ticks(pid) != start_ticks:
+            return None
+        return RunningDaemon(pid, start_ticks, _argv(pid))
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether daemon `name` lives."""
+        return self.find(name) is not None
+
+    def start(self, spec: DaemonSpec, *, settle_s: float = 0.1) -> RunningDaemon:
+        """Start `spec` detached and return it once it has lived `settle_s`; keep a running one as
+        it is.
+
+        A running one with *other arguments* is stopped first. Raises `DaemonDied` with the end of
+        its log, or `process.CommandFailed` when the program cannot be executed. Readiness (a
+        socket, a log line) is the caller's to wait for.
+        """
+        running = self.find(spec.name)
+        if running is not None and running.argv == spec.argv:
+            return running
+        if running is not None:
+            self.stop(spec.name)
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        child = self._spawn(spec)
+        start_ticks = _start_ticks(child.pid)
+        files.write_file(self._pid_file(spec.name), f"{child.pid} {start_ticks or 0}\n", 0o644)
+        try:
+            status = child.wait(settle_s)
+        except subprocess.TimeoutExpired:
+            child.returncode = (
+                0  # detached on purpose: the object must not warn that its process still lives
+            )
+            return RunningDaemon(child.pid, start_ticks or 0, spec.argv)
+        files.remove_file(self._pid_file(spec.name))
+        raise DaemonDied(spec.name, f"status {status}: {self.log_tail(spec.name)}")
+
+    def reload(self, spec: DaemonSpec) -> bool:
+        """Send the reload signal to a running daemon; return whether there was one."""
+        return self.signal(spec.name, spec.reload_signal)
+
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Send `number` to daemon `name`; return whether it lives."""
+        running = self.find(name)
+        if running is None:
+            return False
+        try:
+            os.kill(running.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+        """End daemon `name`: TERM, after `timeout_s` KILL. Return whether it was running;
+        afterwards it is gone.
+        """
+        was_running = self.signal(name, signal.SIGTERM)
+        if was_running and not self._gone(name, timeout_s):
+            self.signal(name, signal.SIGKILL)
+            self._gone(name, timeout_s)
+        files.remove_file(self._pid_file(name))
+        return was_running
+
+    def log_tail(self, name: str, characters: int = 600) -> str:
+        """Return the end of what daemon `name` printed."""
+        return (files.read_file(self._log_file(name)) or "")[-characters:].strip()
+
+    def _spawn(self, spec: DaemonSpec) -> subprocess.Popen[bytes]:
+        with self._log_file(spec.name).open("ab") as log:
+            try:
+                return subprocess.Popen(
+                    list(spec.argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=process.clean_environment(),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise process.CommandFailed(
+                    spec.argv, f"cannot be started ({error.strerror})"
+                ) from error
+
+    def _gone(self, name: str, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while self.is_running(name):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _pid_file(self, name: str) -> pathlib.Path:
+        return self._run_dir / f"{name}.pid"
+
+    def _log_file(self, name: str) -> pathlib.Path:
+        return self._log_dir / f"{name}.log"
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Return the start time of live process `pid` in clock ticks since boot, None if it is gone or
+    a zombie.
+    """
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(
+            pid, os.WNOHANG
+        )  # a child of ours that ended is collected, so that it counts as gone
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[_BOOT_FIELD])
+
+
+def _argv(pid: int) -> tuple[str, ...]:
+    try:
+        raw = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    return tuple(part.decode(errors="replace") for part in raw.split(b"\0")[:-1])

@@ -1,0 +1,63 @@
+"""Write, read and remove files so that a reader, or a power cut, never sees half of one.
+
+It never decides contents. Called by drivers, by the pipeline's store and by
+astara-configure-management.
+"""
+
+import contextlib
+import os
+import pathlib
+import stat
+import tempfile
+
+
+def write_file(path: pathlib.Path, text: str, mode: int = 0o644) -> bool:
+    """Make `path` hold `text` with permission bits `mode`; return whether anything had to change.
+
+    The new content is on disk (fsync of file and directory) before the name points to it. Missing
+    parent directories are made with mode 0755. When the file already holds this text and mode,
+    nothing is written.
+    """
+    if read_file(path) == text and stat.S_IMODE(path.stat().st_mode) == mode:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
+    return True
+
+
+def read_file(path: pathlib.Path) -> str | None:
+    """Return the text of `path`, None if there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def remove_file(path: pathlib.Path) -> bool:
+    """Remove `path`; return whether it was there."""
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    _sync_directory(path.parent)
+    return True
+
+
+def _sync_directory(directory: pathlib.Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
