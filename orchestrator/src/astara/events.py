@@ -1,0 +1,68 @@
+"""Define what travels from the sources to the workers: small hints, never the state to apply.
+
+Decides nothing; says only *which* resource is worth a look and why. Losing any of these costs
+latency, never correctness: the audit looks at everything again. Must never carry configuration.
+Made by `astara.sources`, carried by `astara.scheduler`, consumed by `astara.worker`.
+"""
+
+import msgspec
+
+from .machine import vocabulary
+
+
+class Resource(msgspec.Struct, frozen=True, order=True):
+    """Identify one logical resource.
+
+    `driver` is `router` (later `loadbalancer`); ids are UUID strings.
+    `tenant_id` is empty where the sender cannot know it (a leftover port whose router is gone).
+    """
+
+    driver: str
+    id: str
+    tenant_id: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, tag="event"):
+    """Ask for an action on one known resource.
+
+    `generation` is what Neutron reported when the event was made (audit only): a worker whose
+    instance already runs that generation ignores the event. `source` is for the log: notification,
+    audit, ...
+    """
+
+    resource: Resource
+    action: vocabulary.Action
+    generation: str | None = None
+    source: str = ""
+
+
+class Hint(msgspec.Struct, frozen=True, tag="hint"):
+    """Ask for an action on the resources that use a network, where none is named.
+
+    A worker finds them by the network ids of its instances (`Instance.networks`). With an empty
+    `network_id` every resource of `tenant_id` is meant.
+    """
+
+    action: vocabulary.Action
+    tenant_id: str = ""
+    network_id: str = ""
+    source: str = ""
+
+
+class PollSlice(msgspec.Struct, frozen=True, tag="poll_slice"):
+    """Ask for POLL on the resources that hash into slice `index` of `of`."""
+
+    index: int
+    of: int
+
+
+class AuditEnd(msgspec.Struct, frozen=True, tag="audit_end"):
+    """Close an audit: a resource that it did not name may have vanished and is looked at.
+
+    `audit_id` equals the `source` of the events of that audit.
+    """
+
+    audit_id: str
+
+
+Message = Event | Hint | PollSlice | AuditEnd

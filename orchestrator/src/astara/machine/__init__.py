@@ -1,0 +1,1 @@
+"""Hold the state machine of one resource; pure but for the walk in `automaton`."""
