@@ -21,8 +21,8 @@ _NOT_IN_VERSION_1 = ("anchors", "services", "vpn", "ha_resource", "ha_config")
 
 
 def check(document: "Document") -> None:
-    """Raise ContractError if `document` contradicts itself or holds an address that does not
-    parse.""" for key in _NOT_IN_VERSION_1:
+    """Raise ContractError if `document` contradicts itself or an address does not parse."""
+    for key in _NOT_IN_VERSION_1:
         if getattr(document, key):
             raise ContractError(f"$.{key}", "not supported by schema version 1: must be empty")
     for at, network in enumerate(document.networks):

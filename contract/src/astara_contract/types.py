@@ -4,6 +4,8 @@ A string that may reach a configuration file has a type that cannot hold a contr
 that no value can add a line or a directive to any file. Address types only fix the alphabet here,
 which is what keeps files safe and what JSON Schema can say; whether they parse is checked by
 `document.parse`.
+
+Patterns end in ``$(?!\\n)`` because a bare ``$`` also matches before a final newline.
 """
 
 from typing import Annotated, Literal
@@ -19,8 +21,10 @@ Identifier = Annotated[
 ]
 OptionalIdentifier = Annotated[
     str,
-    Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,254})?$(?!\n)", description="Opaque id, or
-    empty."),
+    Meta(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,254})?$(?!\n)",
+        description="Opaque id, or empty.",
+    ),
 ]
 Text = Annotated[
     str,
@@ -53,15 +57,15 @@ InterfaceAddress = Annotated[
 ]
 MacAddress = Annotated[
     str,
-    Meta(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$(?!\n)", description="Ethernet MAC
-    address."),
+    Meta(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$(?!\n)", description="Ethernet MAC."),
 ]
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DomainName = Annotated[
     str,
     Meta(
-        pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?)?$(?!\n)",
-        max_length=254, description="Host or domain name (RFC 1123, underscore allowed), or
-        empty.",
+        pattern=rf"^({_LABEL}(\.{_LABEL})*\.?)?$(?!\n)",
+        max_length=254,
+        description="Host or domain name (RFC 1123, underscore allowed), or empty.",
     ),
 ]
 InterfaceName = Annotated[
