@@ -247,6 +247,8 @@ def _decode(text: bytes | str) -> dict[str, Any]:
         raw = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise ContractError("$", f"not JSON: {error}") from None
+    except RecursionError:
+        raise ContractError("$", "nested too deeply") from None
     if not isinstance(raw, dict):
         raise ContractError("$", f"expected an object, got {type(raw).__name__}")
     return raw
