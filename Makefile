@@ -1,0 +1,44 @@
+# Everything a newcomer or CI types. `make` alone says what there is.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+PACKAGES := contract orchestrator appliance neutron devcloud
+SOURCES := $(PACKAGES:%=%/src)
+JSON ?=
+
+.PHONY: help setup demo demo-down demo-wipe test lint types imports pytest unit docs
+
+help: ## Show this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install missing Debian packages and the Python environment (idempotent)
+	@scripts/setup
+
+demo: setup ## Bring up the cloud and the orchestrator, play a tenant's story, leave all running
+	@.venv/bin/astara-devcloud demo $(if $(JSON),--json)
+
+demo-down: ## Stop everything that the demo started
+	@if [ -x .venv/bin/astara-devcloud ]; then .venv/bin/astara-devcloud down; fi
+
+demo-wipe: ## Stop everything and remove its data
+	@if [ -x .venv/bin/astara-devcloud ]; then .venv/bin/astara-devcloud wipe; fi
+
+test: setup lint types imports pytest ## Lint, types, import contracts, then all tests
+
+lint: ## Check style and format
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: ## Check types
+	.venv/bin/mypy $(SOURCES)
+
+imports: ## Check who may import whom
+	.venv/bin/lint-imports
+
+pytest: ## Run all tests: unit, functional, then end to end on one shared cloud
+	$(PYTHON) -m pytest $(ARGS)
+
+unit: ## Run the quick tests only
+	$(PYTHON) -m pytest -m "not functional and not cloud" $(ARGS)
+
+docs: ## Write the generated reference pages
+	$(PYTHON) -m astara_contract.reference docs/reference
