@@ -1,0 +1,93 @@
+"""Options about time: deadlines, pauses and budgets of the state machine."""
+
+from oslo_config import cfg
+
+GROUP = None
+OPTS = [
+    cfg.FloatOpt(
+        "health_check_period",
+        default=60,
+        min=1,
+        help="Seconds in which every instance is probed once; the probes are spread evenly. "
+        "Shorter heals faster and costs one request per instance and period.",
+    ),
+    cfg.FloatOpt(
+        "boot_timeout",
+        default=600,
+        min=1,
+        help="Seconds a server may take from its creation to its first answer before it is "
+        "replaced. The default leaves room for a slow image download to the hypervisor.",
+    ),
+    cfg.FloatOpt(
+        "stop_timeout",
+        default=600,
+        min=1,
+        help="Seconds Nova may take to delete a server before the resource goes to ERROR.",
+    ),
+    cfg.FloatOpt(
+        "hotplug_timeout",
+        default=10,
+        min=1,
+        help="Seconds an attached interface may take to appear inside the appliance before the "
+        "server is replaced.",
+    ),
+    cfg.FloatOpt(
+        "error_state_cooldown",
+        default=30,
+        min=0,
+        help="Seconds of the first pause in ERROR; each further one is twice as long. Commands "
+        "during a pause are kept.",
+    ),
+    cfg.FloatOpt(
+        "error_state_cooldown_max",
+        default=900,
+        min=0,
+        help="Seconds of the longest pause in ERROR.",
+    ),
+    cfg.IntOpt(
+        "reboot_error_threshold",
+        default=5,
+        min=1,
+        help="Failed boots in a row before the resource goes to ERROR, so that a failing "
+        "hypervisor is not asked for ever.",
+    ),
+    cfg.IntOpt(
+        "max_retries",
+        default=3,
+        min=1,
+        help="Unanswered probes in a row before an instance that used to answer is replaced, and "
+        "failed pushes in a row before its server is.",
+    ),
+    cfg.FloatOpt(
+        "retry_delay",
+        default=1,
+        min=0.05,
+        help="Seconds of the first pause between tries of the same step (probe, push, boot, "
+        "deletion); it doubles up to retry_delay_max and carries jitter.",
+    ),
+    cfg.FloatOpt(
+        "retry_delay_max",
+        default=30,
+        min=1,
+        help="Seconds of the longest pause between tries of the same step.",
+    ),
+    cfg.FloatOpt(
+        "boot_poll_interval",
+        default=1,
+        min=0.05,
+        help="Seconds between looks at a server that is booting or being deleted. Between looks "
+        "no thread is held.",
+    ),
+    cfg.FloatOpt(
+        "alive_timeout",
+        default=3,
+        min=0.1,
+        help="Seconds an appliance has to answer one probe.",
+    ),
+    cfg.FloatOpt(
+        "config_timeout",
+        default=90,
+        min=1,
+        help="Seconds an appliance has to apply a document.",
+    ),
+]
