@@ -1,0 +1,166 @@
+"""The appliance's HTTP API: probe, observed interfaces, push of the desired document.
+
+Decides nothing. Must never follow a proxy of the environment (appliances live on the management
+network only) and never wait beyond the deadline it was given. Connections are kept alive per
+thread, because a walk asks the same appliance several times. Called by ``instance`` only.
+
+Errors are those of ``errors``, and two that only an appliance can give:
+
+ServiceError
+  ApplyFailed      it understood the document but could not apply it, and rolled back
+  InvalidDocument  it refused the document: a bug on our side or another schema version
+"""
+
+import ipaddress
+import threading
+import time
+from typing import TypeVar
+
+import msgspec
+import requests
+
+from astara_contract import document as contract
+from astara_contract import errors as contract_errors
+from astara_contract import status as observed
+
+from . import errors
+from .rest import CallCount
+
+T = TypeVar("T")
+
+_MAX_ANSWER = 8 * 2**20
+_CHUNK = 64 * 2**10
+
+
+class ApplyFailed(errors.ServiceError):
+    """The appliance could not apply the document; what ran before runs again."""
+
+
+class InvalidDocument(errors.Rejected):
+    """The appliance refused the document; the reason names the path."""
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """The answer to a push: the digest of what the appliance runs now."""
+
+    digest: str | None = None
+
+
+class Appliances:
+    """The calls to appliances; safe to share between threads."""
+
+    def __init__(self, port: int, alive_timeout_s: float, config_timeout_s: float):
+        self._port = port
+        self._alive_timeout_s = alive_timeout_s
+        self._config_timeout_s = config_timeout_s
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self.calls = CallCount()
+
+    def status(self, address: str) -> observed.Status:
+        """Probe an appliance: alive means that it answers this in time."""
+        return self._ask("GET", address, "/v1/status", observed.Status, self._alive_timeout_s)
+
+    def interfaces(self, address: str) -> tuple[observed.InterfaceState, ...]:
+        """Read the NICs that the appliance sees, with their addresses."""
+        path = "/v1/system/interfaces"
+        body = self._ask("GET", address, path, observed.InterfacesBody, self._alive_timeout_s)
+        return body.interfaces
+
+    def configure(self, address: str, desired: contract.Document) -> Pushed:
+        """Push the whole desired document and wait until it is applied."""
+        body = contract.encode(desired)
+        timeout_s = self._config_timeout_s
+        return self._ask("PUT", address, "/v1/system/config", Pushed, timeout_s, body)
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        for session in self._sessions:
+            session.close()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+    def _ask(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        answer: type[T],
+        timeout_s: float,
+        body: bytes | None = None,
+    ) -> T:
+        operation = f"{method} {path} of {address}"
+        self.calls.add(f"{method} {path}")
+        code, content = self._exchange(operation, method, address, path, timeout_s, body)
+        if code >= 400:
+            raise _refusal(operation, code, content)
+        try:
+            return msgspec.json.decode(content, type=answer)
+        except msgspec.MsgspecError as error:
+            raise errors.BadAnswer("appliance", operation, str(error), code) from error
+
+    def _exchange(
+        self,
+        operation: str,
+        method: str,
+        address: str,
+        path: str,
+        timeout_s: float,
+        body: bytes | None,
+    ) -> tuple[int, bytes]:
+        """Send and read within ``timeout_s`` in all; the timeouts of requests are per packet."""
+        deadline = time.monotonic() + timeout_s
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            with self._session().request(
+                method,
+                _url(address, self._port, path),
+                data=body,
+                headers=headers,
+                timeout=(min(timeout_s, self._alive_timeout_s), timeout_s),
+                stream=True,
+                allow_redirects=False,
+            ) as answer:
+                return answer.status_code, _read(operation, answer, deadline)
+        except requests.RequestException as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise errors.Unavailable("appliance", operation, reason) from error
+
+
+def _url(address: str, port: int, path: str) -> str:
+    host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    return f"http://{host}:{port}{path}"
+
+
+def _read(operation: str, answer: requests.Response, deadline: float) -> bytes:
+    """Read the body, but neither longer than the deadline nor more than is sane."""
+    content = bytearray()
+    for chunk in answer.iter_content(_CHUNK):
+        content += chunk
+        if len(content) > _MAX_ANSWER:
+            raise errors.BadAnswer("appliance", operation, f"more than {_MAX_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise errors.Unavailable("appliance", operation, "answer took too long")
+    return bytes(content)
+
+
+def _refusal(operation: str, code: int, content: bytes) -> errors.ServiceError:
+    """Turn an error body of the contract into what the caller does about it."""
+    try:
+        detail = msgspec.json.decode(content, type=contract_errors.ErrorBody).error
+    except msgspec.MsgspecError:
+        reason = content[:300].decode(errors="replace")
+        return errors.from_answer("appliance", operation, code, reason)
+    if detail.code == "apply-failed":
+        return ApplyFailed("appliance", operation, f"{detail.driver}: {detail.reason}", code)
+    if detail.code in ("invalid-document", "unsupported-media-type", "too-large"):
+        where = f"{detail.path}: " if detail.path else ""
+        return InvalidDocument("appliance", operation, where + detail.reason, code)
+    return errors.from_answer("appliance", operation, code, detail.reason)

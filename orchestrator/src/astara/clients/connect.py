@@ -1,0 +1,52 @@
+"""Open the clients of a process: one keystone session, shared by all its threads.
+
+Decides nothing. Called by the factory of instances, the inventory and the metadata proxy.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keystoneauth1 import loading, session
+
+from .neutron import Neutron
+from .nova import MICROVERSION, Nova
+from .rest import Patience, Service
+
+AUTH_GROUP = "keystone_authtoken"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The OpenStack services that the orchestrator talks to."""
+
+    neutron: Neutron
+    nova: Nova
+    keystone: session.Session
+
+
+def open_cloud(conf: Any) -> Cloud:
+    """Open Neutron and Nova with the service credentials of ``[keystone_authtoken]``.
+
+    ``conf`` is a parsed oslo.config object in which ``conf`` registered keystoneauth's options.
+    Nothing is asked of the network yet.
+    """
+    auth = loading.load_auth_from_conf_options(conf, AUTH_GROUP)
+    keystone = loading.load_session_from_conf_options(conf, AUTH_GROUP, auth=auth)
+    return from_session(keystone, interface=conf.endpoint_type, region=conf.auth_region)
+
+
+def from_session(
+    keystone: session.Session, *, interface: str = "public", region: str | None = None
+) -> Cloud:
+    """Open Neutron and Nova on an existing session."""
+    endpoint = {"interface": interface.removesuffix("URL"), "region_name": region}
+    patience = Patience()
+    network = Service(keystone, service_type="network", endpoint=endpoint, patience=patience)
+    compute = Service(
+        keystone,
+        service_type="compute",
+        endpoint=endpoint,
+        patience=patience,
+        microversion=MICROVERSION,
+    )
+    return Cloud(neutron=Neutron(network), nova=Nova(compute), keystone=keystone)

@@ -1,0 +1,121 @@
+"""What Neutron tells about a router and all that its appliance depends on; pure data.
+
+Read by ``clients.neutron``, used by the drivers, which build the desired document from it and
+therefore import nothing that does I/O.
+"""
+
+import msgspec
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer of Neutron becomes; keys that we do not read are skipped while decoding."""
+
+
+class FixedIp(_Struct, frozen=True):
+    """One address of a port."""
+
+    ip_address: str
+    subnet_id: str
+
+
+class RouterSummary(_Struct, frozen=True):
+    """A router as the listing shows it; ``generation`` changes with anything it depends on."""
+
+    id: str
+    project_id: str
+    generation: str
+    admin_state_up: bool = True
+    status: str = ""
+    ha: bool = False
+    flavor_id: str | None = None
+
+
+class RouterPort(_Struct, frozen=True):
+    """A logical port of a router: its gateway or one of its interfaces."""
+
+    id: str
+    network_id: str
+    mac_address: str
+    device_owner: str
+    fixed_ips: tuple[FixedIp, ...] = ()
+    status: str = ""
+    admin_state_up: bool = True
+
+
+class HostRoute(_Struct, frozen=True):
+    """A route towards ``destination``, of a subnet or of a router."""
+
+    destination: str
+    nexthop: str
+
+
+class Subnet(_Struct, frozen=True):
+    """A subnet of a network that the router is attached to."""
+
+    id: str
+    cidr: str
+    ip_version: int
+    name: str = ""
+    gateway_ip: str | None = None
+    enable_dhcp: bool = True
+    ipv6_ra_mode: str | None = None
+    ipv6_address_mode: str | None = None
+    dns_nameservers: tuple[str, ...] = ()
+    host_routes: tuple[HostRoute, ...] = ()
+
+
+class DhcpOption(_Struct, frozen=True):
+    """An extra DHCP option of a port."""
+
+    opt_name: str
+    opt_value: str
+    ip_version: int = 4
+
+
+class Allocation(_Struct, frozen=True):
+    """A port on an internal network that is not the router's own."""
+
+    port_id: str
+    mac_address: str
+    project_id: str = ""
+    device_id: str = ""
+    device_owner: str = ""
+    dns_name: str | None = None
+    fixed_ips: tuple[FixedIp, ...] = ()
+    extra_dhcp_opts: tuple[DhcpOption, ...] = ()
+
+
+class Network(_Struct, frozen=True):
+    """A network that the router is attached to."""
+
+    id: str
+    project_id: str = ""
+    name: str = ""
+    mtu: int | None = None
+    port_security_enabled: bool = True
+    external: bool = False
+    dns_domain: str | None = None
+    subnets: tuple[Subnet, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
+
+
+class FloatingIp(_Struct, frozen=True):
+    """A floating IP of the router; not associated while ``fixed_ip_address`` is empty."""
+
+    id: str
+    floating_ip_address: str
+    fixed_ip_address: str | None = None
+    port_id: str | None = None
+    floating_network_id: str = ""
+    status: str = ""
+
+
+class RouterDetail(RouterSummary, frozen=True):
+    """All that an appliance has to know about its router, read at one moment."""
+
+    name: str = ""
+    enable_snat: bool = True
+    routes: tuple[HostRoute, ...] = ()
+    ports: tuple[RouterPort, ...] = ()
+    networks: tuple[Network, ...] = ()
+    floatingips: tuple[FloatingIp, ...] = ()
