@@ -8,11 +8,10 @@ from typing import Any
 
 from keystoneauth1 import loading, session
 
+from ..conf import identity
 from .neutron import Neutron
 from .nova import MICROVERSION, Nova
 from .rest import Patience, Service
-
-AUTH_GROUP = "keystone_authtoken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,11 @@ class Cloud:
 def open_cloud(conf: Any) -> Cloud:
     """Open Neutron and Nova with the service credentials of ``[keystone_authtoken]``.
 
-    ``conf`` is a parsed oslo.config object in which ``conf`` registered keystoneauth's options.
-    Nothing is asked of the network yet.
+    ``conf`` is the parsed oslo.config object. Nothing is asked of the network yet.
     """
-    auth = loading.load_auth_from_conf_options(conf, AUTH_GROUP)
-    keystone = loading.load_session_from_conf_options(conf, AUTH_GROUP, auth=auth)
+    identity.register(conf)
+    auth = loading.load_auth_from_conf_options(conf, identity.GROUP)
+    keystone = loading.load_session_from_conf_options(conf, identity.GROUP, auth=auth)
     return from_session(keystone, interface=conf.endpoint_type, region=conf.auth_region)
 
 
