@@ -1,0 +1,125 @@
+"""What an operator sees of a router's appliance: its server, its status, its agent.
+
+Reads with the service's credentials, over the management network and through the hypervisor; changes
+nothing, except where a step says that it breaks something.
+"""
+
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astara_devcloud.story import probes
+
+if TYPE_CHECKING:
+    import openstack.connection
+
+API_PORT = 5000
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Appliance:
+    """The appliance of one router."""
+
+    def __init__(self, service: "openstack.connection.Connection", router_id: str) -> None:
+        self.cloud = service
+        self.router_id = router_id
+
+    def servers(self) -> list[Any]:
+        """Return the Nova servers that belong to the router."""
+        wanted = f"router:{self.router_id}"
+        return [
+            server
+            for server in self.cloud.compute.servers()
+            if server.metadata.get("astara_resource") == wanted
+        ]
+
+    def server_id(self) -> str:
+        """Return the id of the one server; raise ProbeError if there is not exactly one."""
+        servers = self.servers()
+        if len(servers) != 1:
+            raise probes.ProbeError(f"router {self.router_id} has {len(servers)} servers, not 1")
+        return str(servers[0].id)
+
+    def ports(self) -> list[Any]:
+        """Return the Neutron ports that the orchestrator made for the router."""
+        names = [f"ASTARA:{kind}:{self.router_id}" for kind in ("MGT", "VRRP")]
+        return [port for name in names for port in self.cloud.network.ports(name=name)]
+
+    def address(self) -> str:
+        """Return the management address."""
+        for port in self.cloud.network.ports(name=f"ASTARA:MGT:{self.router_id}"):
+            for fixed in port.fixed_ips:
+                return str(fixed["ip_address"])
+        raise probes.ProbeError(f"router {self.router_id} has no management port")
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``GET /v1/status`` says; raise ProbeError if it does not answer."""
+        address = self.address()
+        host = f"[{address}]" if ":" in address else address
+        try:
+            with _WITHOUT_PROXY.open(f"http://{host}:{API_PORT}/v1/status", timeout=3) as answer:
+                return dict(json.load(answer))
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise probes.ProbeError(f"appliance at {address}: {error}") from error
+
+    def answers(self) -> bool:
+        """Tell whether the agent answers right now."""
+        try:
+            return bool(self.status())
+        except probes.ProbeError:
+            return False
+
+
+def agent_pids(guest_pid: int) -> list[int]:
+    """Return the host pids of the agent's processes in the guest whose first process is given."""
+    return [
+        pid
+        for pid in descendants(guest_pid)
+        if any(word.endswith("/astara-appliance") for word in _argv(pid)[:2])
+    ]
+
+
+def kill_agent(guest_pid: int) -> int:
+    """SIGKILL the agent's processes in a guest; return how many there were."""
+    pids = agent_pids(guest_pid)
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # gone with its parent, killed a moment before
+    return len(pids)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return `pid` and all processes below it."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found.extend(int(child) for child in task.read_text().split())
+            except OSError:
+                continue  # ended while we looked
+    return found
+
+
+def resident_kib(pid: int) -> int:
+    """Return the proportional set size (PSS) of `pid` and all below it, in KiB."""
+    total = 0
+    for each in descendants(pid):
+        try:
+            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+        except OSError:
+            continue  # ended while we looked
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return total
+
+
+def _argv(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []

@@ -1,0 +1,168 @@
+"""Packets sent from somewhere, and what came of them.
+
+A `Vantage` is a network namespace that commands run in: a tenant's VM, the internet. Probes decide
+nothing about Astara: they return what was seen. Every wait has a deadline.
+"""
+
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import IO, Any, Self, TypeVar
+
+_Seen = TypeVar("_Seen")
+
+_LOSS = re.compile(r"(\d+) packets transmitted, (\d+) received")
+
+
+class ProbeError(Exception):
+    """What was waited for did not happen, or a probe could not run at all."""
+
+
+def wait_until(
+    look: Callable[[], _Seen | None],
+    what: str,
+    timeout_s: float,
+    every_s: float = 0.25,
+) -> _Seen:
+    """Return the first truthy value of `look`; raise ProbeError naming `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() >= deadline:
+            raise ProbeError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(every_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vantage:
+    """A place that packets are sent from: `netns` is the name of its network namespace."""
+
+    name: str
+    netns: str
+
+    def run(self, *argv: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run `argv` there; the exit status is for the caller to judge."""
+        try:
+            return subprocess.run(
+                self.command(*argv),
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ProbeError(f"{self.name}: {' '.join(argv)}: no end in {timeout_s} s") from error
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the argv that runs `argv` there."""
+        return ["ip", "netns", "exec", self.netns, *argv]
+
+    def pings(self, target: str, *options: str) -> bool:
+        """Tell whether one of three quick echo requests to `target` is answered."""
+        done = self.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", *options, target)
+        return done.returncode == 0
+
+    def fetch(self, address: str, path: str = "/", timeout_s: float = 3) -> dict[str, Any] | None:
+        """GET the JSON at `address` (port 80, no name lookup); None if there was no answer."""
+        host = f"[{address}]" if ":" in address else address
+        done = self.run(
+            "curl",
+            *("-q", "-s", "-g", "--noproxy", "*", "--max-time", str(timeout_s)),
+            f"http://{host}{path}",
+            timeout_s=timeout_s + 5,
+        )
+        if done.returncode != 0:
+            return None
+        try:
+            answer = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            return None
+        return answer if isinstance(answer, dict) else None
+
+    def resolve(self, name: str, record: str, server: str) -> list[str]:
+        """Ask the DNS `server` for `name`; return the answers, sorted."""
+        done = self.run("dig", "+short", "+time=2", "+tries=2", f"@{server}", name, record)
+        return sorted(line for line in done.stdout.split() if not line.startswith(";"))
+
+
+class PingStream:
+    """Echo requests at a steady pace while something else happens; a context manager.
+
+    After the block `sent` and `lost` say what became of them.
+    """
+
+    def __init__(self, vantage: Vantage, target: str, interval_s: float = 0.05) -> None:
+        self._argv = vantage.command("ping", "-n", "-q", "-i", str(interval_s), target)
+        self._target = target
+        self._process: subprocess.Popen[str] | None = None
+        self.sent = 0
+        self.lost = 0
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._argv, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            output, _errors = self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            output, _errors = self._process.communicate()
+        counts = _LOSS.search(output)
+        if counts is None:
+            raise ProbeError(f"ping {self._target} printed no summary: {output!r}")
+        self.sent = int(counts[1])
+        # The last request may still be on its way when ping is told to stop.
+        self.lost = max(0, self.sent - int(counts[2]) - 1)
+
+
+class Stream:
+    """A long-lived TCP connection that receives a line every 100 ms; a context manager."""
+
+    def __init__(self, vantage: Vantage, address: str, path: str = "/stream") -> None:
+        self._argv = vantage.command(
+            *("curl", "-q", "-s", "-N", "--noproxy", "*", "--max-time", "600"),
+            f"http://{address}{path}",
+        )
+        self._output: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._output = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(self._argv, stdout=self._output)
+        wait_until(lambda: self.received > 0, "first line of the stream", 10, every_s=0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._output is not None:
+            self._output.close()
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+        if self._output is None:
+            return 0
+        return self._output.seek(0, 2)
+
+    def flows(self, within_s: float = 3) -> bool:
+        """Tell whether anything more arrives within `within_s`."""
+        before = self.received
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if self.received > before:
+                return True
+            time.sleep(0.05)
+        return False
