@@ -1,7 +1,7 @@
 """What an operator sees of a router's appliance: its server, its status, its agent.
 
-Reads with the service's credentials, over the management network and through the hypervisor; changes
-nothing, except where a step says that it breaks something.
+Reads with the service's credentials, over the management network and through the hypervisor;
+changes nothing, except where a step says that it breaks something.
 """
 
 import json

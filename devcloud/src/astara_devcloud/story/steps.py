@@ -1,8 +1,8 @@
 """The story: nine steps, each checked as the tenant and as a host on the external network sees it.
 
-A step takes the `Scene` that earlier steps have set and records in its report what it saw. It raises
-StepFailed (or ProbeError) at the first thing that is not as promised. Nothing here knows how Astara
-works inside; steps 6 to 8 break things from the outside, through `faults` and Nova.
+A step takes the `Scene` that earlier steps have set and records in its report what it saw. It
+raises StepFailed (or ProbeError) at the first thing that is not as promised. Nothing here knows
+how Astara works inside; steps 6 to 8 break things from the outside, through `faults` and Nova.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """What a tenant draws with the ordinary OpenStack client: networks, routers, VMs, floating IPs.
 
-Everything goes through the public APIs with the tenant's own credentials. `Tenant.clear` removes all
-that the tenant has, in the order that the APIs demand, so that a story can be played again.
+Everything goes through the public APIs with the tenant's own credentials. `Tenant.clear` removes
+all that the tenant has, in the order that the APIs demand, so that a story can be played again.
 """
 
 import time
