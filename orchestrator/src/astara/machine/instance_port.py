@@ -99,6 +99,14 @@ class Instance(typing.Protocol):
         """
 
     @property
+    def serving(self) -> bool:
+        """Tell whether the last answer of the appliance named an applied document, of any age.
+
+        An appliance that refuses a new document but still serves the old one is left alone; one
+        that never took any is replaced.
+        """
+
+    @property
     def boot_age_s(self) -> float | None:
         """Give the seconds since Nova created or last started the server; None without one.
 
@@ -174,9 +182,10 @@ class Instance(typing.Protocol):
         """Delete the server and see whether it is gone.
 
         `final` is True when the resource is to disappear for good: then the carrier and management
-        ports go as well, after the server. Otherwise carrier ports stay for the next server (same
-        MAC). DOWN when the server is gone, GONE when `final` and nothing at all is left,
-        RESTART_NEEDED while Nova is still deleting.
+        ports go as well, after the server, and the answer is GONE when nothing at all is left.
+        Otherwise carrier ports stay for the next server (same MAC), and the answer is DOWN when
+        the server is gone, or GONE if Neutron no longer has the resource. RESTART_NEEDED while
+        something that has to go still exists. Works without Neutron's detail.
         """
 
     def read_stats(self) -> vocabulary.InstanceState:
