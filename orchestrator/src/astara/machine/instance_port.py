@@ -49,7 +49,7 @@ class InstanceError(Exception):
     """Root of what an instance raises on purpose; `str()` is a sentence for the operator."""
 
 
-class Retry(InstanceError):  # noqa: N818  named for what the caller does
+class Retry(InstanceError):
     """Say that a dependency is busy or away.
 
     `after_s` is the earliest moment at which a new try makes sense, when the other side told one
@@ -61,11 +61,11 @@ class Retry(InstanceError):  # noqa: N818  named for what the caller does
         self.after_s = after_s
 
 
-class BootFailed(InstanceError):  # noqa: N818  named for what the caller does
+class BootFailed(InstanceError):
     """Say that Nova refused to boot, or lost the server while booting."""
 
 
-class ConfigureFailed(InstanceError):  # noqa: N818  named for what the caller does
+class ConfigureFailed(InstanceError):
     """Say that the appliance answered but could not apply the document."""
 
 
