@@ -1,0 +1,144 @@
+"""What Neutron knows about a router, as the appliance sees it.
+
+Plain frozen data: `queries` fills it from the database, `generation` hashes it, `view` turns it into the
+API's answer. Nothing here reads or writes anything.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RouterFacts:
+    """The router itself; `status` is what we wrote last, the rest is what the tenant asked for."""
+
+    id: str
+    project_id: str
+    name: str
+    admin_state_up: bool
+    status: str
+    ha: bool
+    flavor_id: str | None
+    enable_snat: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FixedIp:
+    """One address of a port."""
+
+    ip_address: str
+    subnet_id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A static route, of a router or of a subnet."""
+
+    destination: str
+    nexthop: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """A port that belongs to a router: a gateway or an interface."""
+
+    id: str
+    router_id: str
+    network_id: str
+    mac_address: str
+    device_owner: str
+    status: str
+    admin_state_up: bool
+    fixed_ips: tuple[FixedIp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetFacts:
+    """A subnet of an attached network; name servers are in the tenant's order."""
+
+    id: str
+    network_id: str
+    name: str
+    cidr: str
+    ip_version: int
+    gateway_ip: str | None
+    enable_dhcp: bool
+    ipv6_ra_mode: str | None
+    ipv6_address_mode: str | None
+    dns_nameservers: tuple[str, ...]
+    host_routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """A network that a router is attached to."""
+
+    id: str
+    name: str
+    project_id: str
+    mtu: int
+    port_security_enabled: bool
+    external: bool
+    dns_domain: str
+    subnets: tuple[SubnetFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIpFacts:
+    """A floating IP that is associated through a router."""
+
+    id: str
+    router_id: str
+    floating_ip_address: str
+    fixed_ip_address: str | None
+    port_id: str | None
+    floating_network_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DhcpOption:
+    """An extra DHCP option that the tenant gave a port."""
+
+    opt_name: str
+    opt_value: str
+    ip_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """An addressed port on an internal network, as DHCP, DNS and metadata need it."""
+
+    port_id: str
+    network_id: str
+    project_id: str
+    mac_address: str
+    device_id: str
+    device_owner: str
+    dns_name: str
+    fixed_ips: tuple[FixedIp, ...]
+    extra_dhcp_opts: tuple[DhcpOption, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortTally:
+    """What stands for the many ports of one network in a generation (see `generation`)."""
+
+    ports: int
+    revisions: int
+    ids: int
+    newest_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouterView:
+    """One router with all that its appliance depends on, from one consistent read."""
+
+    router: RouterFacts
+    routes: tuple[Route, ...]
+    ports: tuple[PortFacts, ...]
+    networks: tuple[NetworkFacts, ...]
+    floatingips: tuple[FloatingIpFacts, ...]
+    #: per internal network: the ports on it that belong to no router
+    tallies: dict[str, PortTally]
+    #: per internal network: ports of *other* routers on it
+    neighbours: dict[str, tuple[PortFacts, ...]]

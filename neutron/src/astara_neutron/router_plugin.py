@@ -1,0 +1,163 @@
+"""Router plug-in for a whole cloud of Astara routers, without any agent.
+
+Neutron keeps its books (routers, gateways, interfaces, extra routes, floating IPs) with its own database mixins, the ones
+that its OVN router plug-in builds on; the stock plug-in's scheduling, agent RPC, DVR and HA networks are left out, so there
+is nothing to switch off and no message to a topic that nobody reads. What is served, and when,
+is the orchestrator's: this plug-in only says so honestly. A new router is BUILD and a floating IP DOWN until the
+orchestrator reports otherwise. Loaded by Neutron as `service_plugins = astara_router`.
+"""
+
+from typing import Any
+
+from neutron.api import extensions
+from neutron.api.rpc.agentnotifiers import utils as notifiers
+from neutron.conf.db import l3_hamode_db as ha_options
+from neutron.db import (
+    dns_db,
+    extraroute_db,
+    l3_attrs_db,
+    l3_db,
+    l3_fip_pools_db,
+    l3_fip_port_details,
+    l3_gwmode_db,
+)
+from neutron.db.models import l3 as l3_models
+from neutron.quota import resource_registry
+from neutron_lib.api import validators
+from neutron_lib.api.definitions import (
+    extraroute,
+    extraroute_atomic,
+    fip_port_details,
+    floatingip_pools,
+    l3,
+    l3_ext_gw_mode,
+    l3_ext_ha_mode,
+    l3_flavors,
+    l3_port_ip_change_not_allowed,
+)
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import resource_extend
+from neutron_lib.plugins import constants as plugin_constants
+from neutron_lib.plugins import directory
+from neutron_lib.services import base
+from oslo_config import cfg
+
+from . import appliance_api, queries, status
+from . import extensions as our_extensions
+
+ha_options.register_db_l3_hamode_opts()
+
+#: An association of a floating IP: what must be equal for its status to stay.
+_ASSOCIATION = (
+    ("port_id", "fixed_port_id"),
+    ("router_id", "router_id"),
+    ("fixed_ip_address", "fixed_ip_address"),
+)
+
+
+@resource_extend.has_resource_extenders
+@registry.has_registry_receivers
+class AstaraRouterPlugin(
+    base.ServicePluginBase,
+    appliance_api.ApplianceApiMixin,
+    extraroute_db.ExtraRoute_dbonly_mixin,
+    l3_db.L3NotifierMixin,
+    l3_gwmode_db.L3_NAT_dbonly_mixin,
+    l3_attrs_db.ExtraAttributesMixin,
+    dns_db.DNSDbMixin,
+    l3_fip_port_details.Fip_port_details_db_mixin,
+    l3_fip_pools_db.FloatingIPPoolsMixin,
+):
+    """Routers and floating IPs that are served by appliances."""
+
+    # The API layer looks these two up under the mangled name of exactly this class.
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    supported_extension_aliases = (
+        l3.ALIAS,
+        l3_ext_gw_mode.ALIAS,
+        extraroute.ALIAS,
+        extraroute_atomic.ALIAS,
+        l3_ext_ha_mode.ALIAS,
+        l3_flavors.ALIAS,
+        fip_port_details.ALIAS,
+        floatingip_pools.ALIAS,
+        l3_port_ip_change_not_allowed.ALIAS,
+        our_extensions.ROUTERS_ALIAS,
+        our_extensions.STATUS_ALIAS,
+    )
+
+    @resource_registry.tracked_resources(router=l3_models.Router, floatingip=l3_models.FloatingIP)
+    def __init__(self) -> None:
+        super().__init__()
+        extensions.append_api_extensions_path(our_extensions.__path__)
+        # Answers every notification to L3 agents by doing nothing.
+        self._l3_rpc_notifier = notifiers.RPCNotifierHandler()
+
+    @classmethod
+    def get_plugin_type(cls) -> str:
+        """Return the slot that this plug-in fills: Neutron has one router plug-in."""
+        return str(plugin_constants.L3)
+
+    def get_plugin_description(self) -> str:
+        """Return a description for people."""
+        return "Routers and floating IPs served by Astara appliances"
+
+    def create_floatingip(
+        self, context: Any, floatingip: Any, initial_status: str = status.DOWN
+    ) -> Any:
+        """Create a floating IP that is DOWN until an appliance serves it."""
+        return super().create_floatingip(context, floatingip, initial_status)
+
+    def update_floatingip(self, context: Any, id: str, floatingip: Any) -> Any:  # noqa: A002
+        """Update a floating IP; after a change of its association the answer shows it DOWN."""
+        updated = super().update_floatingip(context, id, floatingip)
+        now = self.get_floatingip(context, id, fields=["status"])
+        return {**updated, **now}
+
+    def update_router_gw_ports(self, context: Any, network: Any, subnet: Any) -> None:
+        """Give gateway ports an address of a subnet that an external network just got."""
+        self._update_router_gateway_ports(context, network, subnet)
+
+    @staticmethod
+    @resource_extend.extends([l3.ROUTERS])
+    def _show_flavor(answer: Any, router: Any) -> None:
+        answer["flavor_id"] = router["flavor_id"]
+
+    @registry.receives(resources.ROUTER, [events.BEFORE_CREATE])
+    def _check_flavor(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        flavor_id = payload.latest_state.get("flavor_id")
+        if validators.is_attr_set(flavor_id):
+            directory.get_plugin(plugin_constants.FLAVORS).get_flavor(payload.context, flavor_id)
+
+    @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
+    def _start_honestly(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        wanted, router = payload.latest_state, payload.metadata["router_db"]
+        router.status = status.BUILD
+        if validators.is_attr_set(wanted.get("flavor_id")):
+            router.flavor_id = wanted["flavor_id"]
+        ha = wanted.get("ha")
+        # Only the flag: which appliances a pair is made of is not Neutron's business, so no HA network.
+        wanted["ha"] = cfg.CONF.l3_ha if not validators.is_attr_set(ha) else ha
+        self.set_extra_attr_value(router, "ha", wanted["ha"])
+
+    @registry.receives(resources.ROUTER, [events.PRECOMMIT_UPDATE])
+    def _update_ha(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        ha = (payload.request_body or {}).get("ha")
+        if validators.is_attr_set(ha):
+            self.set_extra_attr_value(payload.desired_state, "ha", ha)
+
+    @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])
+    def _unserved_until_reported(
+        self, _resource: str, _event: str, _trigger: object, payload: Any
+    ) -> None:
+        old, new = payload.states[0], payload.desired_state
+        moved = any(_text(old[key]) != _text(getattr(new, name)) for key, name in _ASSOCIATION)
+        if moved:
+            queries.set_floatingip_status(payload.context.session, [new.id], status.DOWN)
+
+
+def _text(value: object) -> str | None:
+    # Addresses are strings in one representation and netaddr objects in the other.
+    return None if value is None else str(value)

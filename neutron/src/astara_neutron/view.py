@@ -1,0 +1,56 @@
+"""The API's answer, built from facts: the shape that the orchestrator reads.
+
+Pure; called by the API plug-in only. Adding a key here means adding it to the attribute map of the `astara_router` extension,
+or the API layer would drop it.
+"""
+
+import dataclasses
+
+from . import facts, generation
+
+
+def summary(view: facts.RouterView) -> dict[str, object]:
+    """Return a router as the list shows it."""
+    router = view.router
+    return {
+        "id": router.id,
+        "project_id": router.project_id,
+        "generation": generation.generation(view),
+        "ha": router.ha,
+        "admin_state_up": router.admin_state_up,
+        "status": router.status,
+        "flavor_id": router.flavor_id,
+    }
+
+
+def detail(
+    view: facts.RouterView, allocations: dict[str, tuple[facts.Allocation, ...]]
+) -> dict[str, object]:
+    """Return all that the appliance of one router needs; `allocations` by internal network."""
+    return {
+        **summary(view),
+        "name": view.router.name,
+        "enable_snat": view.router.enable_snat,
+        "routes": [dataclasses.asdict(route) for route in sorted(view.routes)],
+        "ports": [_without(port, "router_id") for port in view.ports],
+        "networks": [_network(net, allocations.get(net.id, ())) for net in view.networks],
+        "floatingips": [_without(fip, "router_id") for fip in view.floatingips],
+    }
+
+
+def _network(
+    network: facts.NetworkFacts, allocations: tuple[facts.Allocation, ...]
+) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(network),
+        "subnets": [_without(subnet, "network_id") for subnet in network.subnets],
+        "allocations": [_without(allocation, "network_id") for allocation in allocations],
+    }
+
+
+def _without(
+    item: facts.PortFacts | facts.SubnetFacts | facts.FloatingIpFacts | facts.Allocation, key: str
+) -> dict[str, object]:
+    content = dataclasses.asdict(item)
+    del content[key]
+    return content
