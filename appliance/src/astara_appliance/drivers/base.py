@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from astara_contract.document import Document
+    from astara_contract.document import Document, Interface
 
 
 class DriverError(Exception):
@@ -36,17 +36,17 @@ class DriverError(Exception):
         super().__init__(f"{driver}: {reason}")
 
 
-class CheckFailed(DriverError):  # noqa: N818 - reads as the sentence it is
+class CheckFailed(DriverError):
     """The rendered configuration is refused by the tool that would read it; nothing was
     changed.
     """
 
 
-class ApplyFailed(DriverError):  # noqa: N818
+class ApplyFailed(DriverError):
     """A change could not be made."""
 
 
-class VerifyFailed(DriverError):  # noqa: N818
+class VerifyFailed(DriverError):
     """A change was made, but its effect is not there."""
 
 
@@ -64,18 +64,39 @@ class Nic:
     """The name outsiders use, stable for the life of the appliance: ge0 is management."""
 
 
+MANAGEMENT = "ge0"
+"""The stable name of the management NIC, the only one through which the API may be reached."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What `render` may know beside the document."""
+    """What `render` may know beside the document.
 
-    nics: Mapping[str, Nic]
-    """All network devices by MAC. The pipeline has made sure that each network of the document has
-    its NIC here.
+    The pipeline has made sure that `nic(network.interface)` works for each network of the document
+    that it hands to `render`. The document may be empty (`Document()`, before the first push):
+    then everything but management is closed.
     """
 
-    def device(self, mac: str) -> str:
-        """Return the kernel's device name of the NIC with `mac`; KeyError if there is none."""
-        return self.nics[mac.lower()].device
+    nics: Mapping[str, Nic]
+    """All network devices by MAC (lower case)."""
+
+    def find(self, interface: "Interface") -> Nic | None:
+        """Return the NIC of a document's interface: by MAC, without one by its geN name."""
+        if interface.lladdr:
+            return self.nics.get(interface.lladdr.lower())
+        return next((nic for nic in self.nics.values() if nic.ifname == interface.ifname), None)
+
+    def nic(self, interface: "Interface") -> Nic:
+        """Return the NIC of a document's interface; LookupError if it is not plugged."""
+        found = self.find(interface)
+        if found is None:
+            raise LookupError(f"no NIC {interface.lladdr or interface.ifname}")
+        return found
+
+    @property
+    def management(self) -> Nic | None:
+        """The management NIC, whether or not the document mentions it."""
+        return next((nic for nic in self.nics.values() if nic.ifname == MANAGEMENT), None)
 
 
 DesiredT = TypeVar("DesiredT")

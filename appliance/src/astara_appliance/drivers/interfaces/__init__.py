@@ -1,0 +1,5 @@
+"""Links, their addresses and their kernel parameters: `plan` decides, `driver` acts."""
+
+from .driver import InterfacesDriver
+
+__all__ = ["InterfacesDriver"]

@@ -1,0 +1,144 @@
+"""Bring NICs into the state that `plan` computed, by netlink and /proc/sys.
+
+It never touches lo and never takes an address from management. Neighbours hear of each added
+address at once, and connections of a removed IPv4 address are forgotten, so that none lives on
+with an address that is no longer ours. Called by the pipeline.
+"""
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from ...system import announce, netlink, process, sysctl
+from .. import base
+from . import plan
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document
+
+    from ...system.paths import Paths
+
+
+class InterfacesDriver:
+    """Links, addresses, kernel parameters."""
+
+    name = "interfaces"
+
+    def __init__(self, paths: "Paths") -> None:
+        del paths  # the kernel holds all our state
+        self._announcer = announce.Announcer()
+
+    def render(self, document: "Document", facts: base.Facts) -> plan.Desired:
+        """Compute what every NIC is to be."""
+        return plan.plan_interfaces(document, facts)
+
+    def check(self, desired: plan.Desired) -> None:
+        """Refuse what the kernel is known to refuse."""
+        reason = plan.complaint(desired)
+        if reason is not None:
+            raise base.CheckFailed(self.name, reason)
+
+    def observe(self) -> plan.Observed:
+        """Read links, addresses and parameters."""
+        with netlink.opened() as kernel:
+            links, addresses = kernel.links(), kernel.addresses()
+        keys = [*plan.HOST_SYSCTLS]
+        for link in links:
+            keys += [key.format(link.device) for key in plan.CARRIER_SYSCTLS]
+        values = {key: sysctl.get(key) for key in keys}
+        return plan.Observed(
+            links=tuple(_observed(link, addresses.get(link.index, frozenset())) for link in links),
+            sysctls={key: value for key, value in values.items() if value is not None},
+        )
+
+    def diff(self, observed: plan.Observed, desired: plan.Desired) -> plan.Change:
+        """Compute what has to change."""
+        return plan.change_interfaces(observed, desired)
+
+    def apply(self, change: plan.Change) -> None:
+        """Make the changes, host first, then NIC by NIC."""
+        for key, value in change.sysctls:
+            self._set(key, value)
+        with netlink.opened() as kernel:
+            links = {link.device: link for link in kernel.links()}
+            for wanted in change.links:
+                link = links.get(wanted.device)
+                if link is None:
+                    raise base.ApplyFailed(self.name, f"NIC {wanted.device} is gone")
+                self._change(kernel, link, wanted)
+        self._announcer.announce(_announcements(change))
+        _forget_connections(change)
+
+    def verify(self, desired: plan.Desired) -> None:
+        """Raise VerifyFailed when anything differs."""
+        left = self.diff(self.observe(), desired)
+        if left:
+            raise base.VerifyFailed(self.name, f"not in effect: {left}")
+        present = {link.device for link in self.observe().links}
+        missing = [wanted.device for wanted in desired.links if wanted.device not in present]
+        if missing:
+            raise base.VerifyFailed(self.name, f"NIC {missing[0]} is gone")
+
+    def _change(
+        self, kernel: netlink.Netlink, link: netlink.Link, wanted: plan.LinkChange
+    ) -> None:
+        # MTU first: below 1280 the kernel drops all of IPv6 on the device, above it makes it anew.
+        if wanted.mtu is not None:
+            kernel.set_link(link, mtu=wanted.mtu)
+        for key, value in wanted.sysctls:
+            self._set(key, value)
+        for address in wanted.remove_first:
+            kernel.remove_address(link, address)
+        if wanted.up:
+            kernel.set_link(link, up=True)
+        for address in wanted.add:
+            kernel.add_address(link, address)
+        for address in wanted.remove:
+            kernel.remove_address(link, address)
+        if wanted.up is False:
+            kernel.set_link(link, up=False)
+
+    def _set(self, key: str, value: str) -> None:
+        try:
+            sysctl.put(key, value)
+        except OSError as error:
+            reason = f"kernel refused {key}={value}: {error.strerror}"
+            raise base.ApplyFailed(self.name, reason) from error
+
+
+def _observed(link: netlink.Link, addresses: frozenset[str]) -> plan.ObservedLink:
+    return plan.ObservedLink(
+        device=link.device,
+        mac=link.mac,
+        up=link.up,
+        mtu=link.mtu,
+        addresses=frozenset(plan.normal(address) for address in addresses),
+    )
+
+
+def _announcements(change: plan.Change) -> list[announce.Announcement]:
+    return [
+        announce.Announcement(link.device, link.mac, address.partition("/")[0])
+        for link in change.links
+        for address in link.add
+    ]
+
+
+def _forget_connections(change: plan.Change) -> None:
+    added = {address.partition("/")[0] for link in change.links for address in link.add}
+    for link in change.links:
+        for address in (*link.remove_first, *link.remove):
+            ip = ipaddress.ip_interface(address).ip
+            if ip.version == 4 and str(ip) not in added:
+                forget_connections(str(ip))
+
+
+def forget_connections(address: str) -> None:
+    """Delete the conntrack entries of connections to `address` (v4), and of those translated to
+    it.
+
+    A floating IP that goes away must end its connections: they would live on by their entries
+    alone.
+    """
+    for direction in ("--orig-dst", "--reply-dst"):
+        # Status 1 says that no entry matched.
+        process.run(["conntrack", "-D", direction, address], accept=frozenset({0, 1}))

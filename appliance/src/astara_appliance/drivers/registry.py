@@ -1,0 +1,25 @@
+"""Which drivers an appliance has, in the order in which they are applied.
+
+The firewall comes first: nothing that a later driver opens may be reachable before its rules are
+there, and what a document takes away is closed before its addresses go. Daemons come after the
+addresses that they bind. Called by the agent.
+"""
+
+from typing import Any, TypeAlias
+
+from ..system.paths import Paths
+from . import base
+from .hostname import HostnameDriver
+from .interfaces import InterfacesDriver
+from .routes import RoutesDriver
+
+AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
+
+
+def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
+    """Return the drivers in apply order."""
+    return (
+        InterfacesDriver(paths),
+        RoutesDriver(paths),
+        HostnameDriver(paths),
+    )

@@ -1,0 +1,105 @@
+"""Tell the neighbours which MAC an address has now: gratuitous ARP and unsolicited neighbour
+advertisements.
+
+Builds the frames (pure) and sends them, at once and twice more a little later, because the first
+may be lost while a switch port is still being wired. ARP goes out as a *request* for the own
+address (RFC 5227 section 3): a gratuitous reply is ignored by a neighbour whose entry is younger
+than a second, a request is not. The kernel's arp_notify does not do it on an added address. Called
+by the interfaces driver.
+"""
+
+import dataclasses
+import ipaddress
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+
+LOG = logging.getLogger(__name__)
+
+REPEAT_AFTER_S: tuple[float, ...] = (1.0, 3.0)
+
+_ETHERTYPE_ARP = 0x0806
+_ETHERTYPE_IPV6 = 0x86DD
+_ICMPV6 = 58
+_NEIGHBOUR_ADVERTISEMENT = 136
+_ROUTER_AND_OVERRIDE = 0xA0000000
+_TARGET_LINK_LAYER_ADDRESS = 2
+_ALL_NODES = ipaddress.IPv6Address("ff02::1")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announcement:
+    """An address that now lives on `device` with `mac`."""
+
+    device: str
+    mac: str
+    address: str
+
+
+def frame(announcement: Announcement) -> bytes:
+    """Return the Ethernet frame that announces an address."""
+    mac = bytes.fromhex(announcement.mac.replace(":", ""))
+    address = ipaddress.ip_address(announcement.address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return _arp_request(mac, address)
+    return _neighbour_advertisement(mac, address)
+
+
+class Announcer:
+    """Sends announcements; the repetitions come from a short-lived thread."""
+
+    def __init__(self, repeat_after_s: Sequence[float] = REPEAT_AFTER_S) -> None:
+        self._pauses = tuple(repeat_after_s)
+
+    def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Send all frames now and again after each pause. A device that is gone by then is only
+        logged.
+        """
+        if not announcements:
+            return
+        _send(announcements)
+        for pause in self._pauses:
+            timer = threading.Timer(pause, _send, (announcements,))
+            timer.daemon = True
+            timer.start()
+
+
+def _send(announcements: Iterable[Announcement]) -> None:
+    for item in announcements:
+        try:
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+                raw.bind((item.device, 0))
+                raw.send(frame(item))
+        except OSError as error:
+            LOG.warning(
+                "announce-failed device=%s address=%s error=%s", item.device, item.address, error
+            )
+
+
+def _arp_request(mac: bytes, address: ipaddress.IPv4Address) -> bytes:
+    header = b"\xff" * 6 + mac + struct.pack("!H", _ETHERTYPE_ARP)
+    request = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+    return header + request + mac + address.packed + bytes(6) + address.packed
+
+
+def _neighbour_advertisement(mac: bytes, address: ipaddress.IPv6Address) -> bytes:
+    # RFC 4861 section 4.4; all-nodes maps to 33:33:00:00:00:01, hop limit 255 proves that no
+    # router forwarded it.
+    option = struct.pack("!BB", _TARGET_LINK_LAYER_ADDRESS, 1) + mac
+    body = struct.pack("!I", _ROUTER_AND_OVERRIDE) + address.packed + option
+    message = struct.pack("!BBH", _NEIGHBOUR_ADVERTISEMENT, 0, 0) + body
+    pseudo = address.packed + _ALL_NODES.packed + struct.pack("!II", len(message), _ICMPV6)
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
+    ip_header = struct.pack("!IHBB", 0x60000000, len(message), _ICMPV6, 255)
+    ethernet = bytes.fromhex("333300000001") + mac + struct.pack("!H", _ETHERTYPE_IPV6)
+    return ethernet + ip_header + address.packed + _ALL_NODES.packed + message
+
+
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071) of `data`, whose length is even."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -1,0 +1,241 @@
+"""Links, addresses and routes of our network namespace, as plain values.
+
+The only module that knows pyroute2. It decides nothing: each function is one kernel request, and
+what the kernel refuses comes back as `NetlinkRefused` that says what was asked. Called by facts,
+the interfaces and the routes driver and astara-configure-management.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+_ARPHRD_ETHER = 1
+_IFF_UP = 1
+_IFA_F_NODAD = 0x02
+_RT_TABLE_MAIN = 254
+_RTNH_F_ONLINK = 4
+# Devices of software on top of NICs; a NIC in the sense of the document is hardware (no kind) or a
+# veth end.
+_STACKED = {
+    "bond",
+    "bridge",
+    "dummy",
+    "gre",
+    "gretap",
+    "ifb",
+    "ip6gre",
+    "ip6gretap",
+    "ipip",
+    "sit",
+}
+_STACKED |= {"openvswitch", "team", "tun", "vlan", "vti", "vxlan", "wireguard"}
+
+
+class NetlinkRefused(Exception):
+    """The kernel refused a request: `what` was asked, `code` is its errno."""
+
+    def __init__(self, what: str, code: int) -> None:
+        self.what = what
+        self.code = code
+        super().__init__(f"kernel refused {what}: {os.strerror(code)}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Link:
+    """An Ethernet device."""
+
+    index: int
+    device: str
+    mac: str
+    mtu: int
+    up: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Nexthop:
+    """Where a route leads; `onlink` says that the gateway answers there whatever the addresses
+    say.
+    """
+
+    gateway: str
+    device: str
+    onlink: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A unicast route of the main table; several next hops share its load."""
+
+    destination: str
+    nexthops: tuple[Nexthop, ...]
+    source: str | None = None
+
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return socket.AF_INET6 if ":" in self.destination else socket.AF_INET
+
+
+class Netlink:
+    """An open netlink socket; use `opened()`."""
+
+    def __init__(self, ipr: Any) -> None:
+        self._ipr = ipr
+
+    def links(self) -> tuple[Link, ...]:
+        """Return the NICs in kernel order: Ethernet devices not built on top of others."""
+        return tuple(_link(message) for message in self._ipr.get_links() if _is_nic(message))
+
+    def addresses(self) -> dict[int, frozenset[str]]:
+        """Return the addresses ("192.0.2.1/24") of every device by its index."""
+        found: dict[int, set[str]] = {}
+        for message in self._ipr.get_addr():
+            address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            found.setdefault(message["index"], set()).add(f"{address}/{message['prefixlen']}")
+        return {index: frozenset(addresses) for index, addresses in found.items()}
+
+    def set_link(self, link: Link, *, up: bool | None = None, mtu: int | None = None) -> None:
+        """Change state or MTU of a device."""
+        if mtu is not None:
+            with _refusal(f"mtu {mtu} on {link.device}"):
+                self._ipr.link("set", index=link.index, mtu=mtu)
+        if up is not None:
+            state = "up" if up else "down"
+            with _refusal(f"{link.device} {state}"):
+                self._ipr.link("set", index=link.index, state=state)
+
+    def add_address(self, link: Link, address: str) -> None:
+        """Add `address` ("ip/prefix") without duplicate address detection; one that is there
+        already stays.
+        """
+        parsed = ipaddress.ip_interface(address)
+        extra: dict[str, Any] = {}
+        if parsed.version == 6:
+            extra["flags"] = _IFA_F_NODAD
+        elif parsed.network.prefixlen < 31:
+            extra["broadcast"] = str(parsed.network.broadcast_address)
+        with _refusal(f"address {address} on {link.device}", tolerate=errno.EEXIST):
+            self._ipr.addr(
+                "add",
+                index=link.index,
+                address=str(parsed.ip),
+                prefixlen=parsed.network.prefixlen,
+                **extra,
+            )
+
+    def remove_address(self, link: Link, address: str) -> None:
+        """Remove `address`; one that is gone already is fine."""
+        parsed = ipaddress.ip_interface(address)
+        with _refusal(f"removing {address} from {link.device}", tolerate=errno.EADDRNOTAVAIL):
+            self._ipr.addr(
+                "del",
+                index=link.index,
+                address=str(parsed.ip),
+                prefixlen=parsed.network.prefixlen,
+            )
+
+    def routes(self, protocol: int) -> tuple[Route, ...]:
+        """Return the routes of the main table that carry our `protocol` number."""
+        links = self._ipr.get_links()
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
+        return tuple(
+            _route(message, names)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for message in self._ipr.get_routes(family=family, table=_RT_TABLE_MAIN)
+            if message["proto"] == protocol
+        )
+
+    def replace_route(self, route: Route, protocol: int, metric: int) -> None:
+        """Install `route`, in the place of ours for the same destination if there is one."""
+        request: dict[str, Any] = {"dst": route.destination, "proto": protocol, "priority": metric}
+        if route.source:
+            request["prefsrc"] = route.source
+        hops = [self._hop(hop) for hop in route.nexthops]
+        if len(hops) == 1:
+            request |= hops[0]
+        else:
+            request["multipath"] = hops
+        with _refusal(f"route {route.destination} via {_hops(route)}"):
+            self._ipr.route("replace", family=route.family, **request)
+
+    def remove_route(self, route: Route, protocol: int, metric: int) -> None:
+        """Remove our route to the destination of `route`; one that is gone already is fine."""
+        with _refusal(f"removing route {route.destination}", tolerate=errno.ESRCH):
+            self._ipr.route(
+                "del", family=route.family, dst=route.destination, proto=protocol, priority=metric
+            )
+
+    def _hop(self, hop: Nexthop) -> dict[str, Any]:
+        indexes = self._ipr.link_lookup(ifname=hop.device)
+        if not indexes:
+            raise NetlinkRefused(f"route via {hop.gateway} on {hop.device}", errno.ENODEV)
+        return {
+            "gateway": hop.gateway,
+            "oif": indexes[0],
+            "flags": _RTNH_F_ONLINK if hop.onlink else 0,
+        }
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Netlink]:
+    """Open a netlink socket for a few requests of one thread."""
+    with IPRoute() as ipr:
+        yield Netlink(ipr)
+
+
+@contextlib.contextmanager
+def _refusal(what: str, tolerate: int = 0) -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code != tolerate:
+            raise NetlinkRefused(what, error.code) from error
+
+
+def _is_nic(message: Any) -> bool:
+    kind = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+    return message["ifi_type"] == _ARPHRD_ETHER and kind not in _STACKED
+
+
+def _link(message: Any) -> Link:
+    return Link(
+        index=message["index"],
+        device=message.get_attr("IFLA_IFNAME"),
+        mac=message.get_attr("IFLA_ADDRESS").lower(),
+        mtu=message.get_attr("IFLA_MTU"),
+        up=bool(message["flags"] & _IFF_UP),
+    )
+
+
+def _route(message: Any, names: dict[int, str]) -> Route:
+    default = "0.0.0.0/0" if message["family"] == socket.AF_INET else "::/0"
+    target = message.get_attr("RTA_DST")
+    several = message.get_attr("RTA_MULTIPATH")
+    return Route(
+        destination=f"{target}/{message['dst_len']}" if target else default,
+        nexthops=tuple(
+            sorted(
+                Nexthop(
+                    gateway=hop.get_attr("RTA_GATEWAY") or "",
+                    device=names.get(
+                        hop.get_attr("RTA_OIF") if hop is message else hop["oif"], ""
+                    ),
+                    onlink=bool(hop["flags"] & _RTNH_F_ONLINK),
+                )
+                for hop in (several or [message])
+            )
+        ),
+        source=message.get_attr("RTA_PREFSRC"),
+    )
+
+
+def _hops(route: Route) -> str:
+    return ", ".join(f"{hop.gateway} dev {hop.device}" for hop in route.nexthops)
