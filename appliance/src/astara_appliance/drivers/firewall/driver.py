@@ -1,0 +1,232 @@
+"""The firewall's verbs: one table, replaced only when its rules differ, else changed by elements.
+
+Decides how to get from what the kernel holds to what a document wants, in one transaction, and
+which connections end by it. It never decides rules (`skeleton`) nor what is in the sets
+(`elements`). Called by the pipeline.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...system import files, process
+from .. import base, links
+from . import conntrack, nft, skeleton
+from .elements import Elements, elements, key_of, parse_listing, value_of
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document
+
+    from ...system.paths import Paths
+
+_NAME = "firewall"
+_WHERE = f"{skeleton.FAMILY} {skeleton.TABLE}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desired:
+    """The whole firewall."""
+
+    skeleton: str
+    elements: Elements
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """What the kernel holds."""
+
+    skeleton: str | None
+    """The text that the rules were loaded from; None if they are absent or somebody changed
+    them.
+    """
+
+    elements: Elements
+    unfinished: conntrack.Cut
+    """Connections that an interrupted change had still to end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """One transaction, and the connections that end with it."""
+
+    commands: str
+    replaces: str | None
+    """The skeleton's text, when the commands load it anew."""
+
+    cut: conntrack.Cut
+
+    def __bool__(self) -> bool:
+        return bool(self.commands or self.cut)
+
+
+class FirewallDriver:
+    """See `base.Driver` for the verbs."""
+
+    def __init__(self, paths: "Paths", tool: nft.Nft | None = None) -> None:
+        self._loaded = paths.run_dir / "firewall.json"
+        self._cuts = paths.run_dir / "firewall-cuts.json"
+        self._nft = tool or nft.connect()
+        self._vouched: Elements = {}
+
+    @property
+    def name(self) -> str:
+        """The word that errors and logs use."""
+        return _NAME
+
+    def render(self, document: "Document", facts: base.Facts) -> Desired:
+        """Compute the table for `document`."""
+        return Desired(skeleton.text(), elements(document, links.links(document, facts)))
+
+    def check(self, desired: Desired) -> None:
+        """Let nftables dry-run the rules with every element that it has not already taken in the
+        last check.
+        """
+        untried = {
+            name: items if _is_interval(name) else items - self._vouched.get(name, frozenset())
+            for name, items in desired.elements.items()
+        }
+        try:
+            self._nft.run(desired.skeleton + _additions(untried), dry=True)
+        except nft.Refused as refused:
+            raise base.CheckFailed(_NAME, f"nft refuses the rules: {refused}") from refused
+        self._vouched = desired.elements
+
+    def observe(self) -> Observed:
+        """List the table; tell whether its rules are those that we loaded."""
+        unfinished = _decode_cut(files.read_file(self._cuts))
+        listing = nft.list_json(self._nft, f"table {_WHERE}")
+        if listing is None:
+            return Observed(None, {}, unfinished)
+        record = _decode(files.read_file(self._loaded))
+        known = record.get("rules") == rules_digest(listing)
+        return Observed(
+            record.get("skeleton") if known else None, parse_listing(listing), unfinished
+        )
+
+    def diff(self, observed: Observed, desired: Desired) -> Change:
+        """Compute the transaction: elements where the rules are right, else everything."""
+        ended = _ended(observed, desired)
+        if observed.skeleton != desired.skeleton:
+            commands = desired.skeleton + _additions(desired.elements)
+            return Change(commands, desired.skeleton, ended)
+        return Change(_steps(observed.elements, desired.elements), None, ended)
+
+    def apply(self, change: Change) -> None:
+        """Commit the transaction, then end the connections that it leaves without ground."""
+        if change.cut:
+            # Written first: an agent killed half-way finishes this in its next life.
+            files.write_file(self._cuts, _encode_cut(change.cut), 0o600)
+        if change.commands:
+            self._commit(change)
+        try:
+            conntrack.cut(change.cut)
+        except process.CommandFailed as failed:
+            raise base.ApplyFailed(_NAME, f"old connections stay: {failed}") from failed
+        files.remove_file(self._cuts)
+
+    def verify(self, desired: Desired) -> None:
+        """Hold the kernel's table against the wanted one."""
+        rest = self.diff(self.observe(), desired)
+        if rest.replaces is not None:
+            raise base.VerifyFailed(_NAME, "the rules in the kernel are not the ones loaded")
+        if rest:
+            raise base.VerifyFailed(_NAME, f"elements differ: {rest.commands[:200]}")
+
+    def listing(self) -> str:
+        """Return the table as nft shows it to people, for GET /v1/firewall/rules."""
+        return nft.list_text(self._nft, f"table {_WHERE}")
+
+    def _commit(self, change: Change) -> None:
+        try:
+            self._nft.run(change.commands)
+        except nft.Refused as refused:
+            raise base.ApplyFailed(_NAME, f"nft refuses the change: {refused}") from refused
+        if change.replaces is not None:
+            listing = nft.list_json(self._nft, f"table {_WHERE}")
+            if listing is None:
+                raise base.ApplyFailed(_NAME, "the table is gone right after it was loaded")
+            record = {"skeleton": change.replaces, "rules": rules_digest(listing)}
+            files.write_file(self._loaded, json.dumps(record), 0o600)
+
+
+def rules_digest(listing: Mapping[str, Any]) -> str:
+    """Return a digest of the table in `listing` that ignores handles and elements."""
+    kept = []
+    for item in listing["nftables"]:
+        for kind, body in item.items():
+            if kind != "metainfo":
+                kept.append([kind, {k: v for k, v in body.items() if k not in ("handle", "elem")}])
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _additions(wanted: Elements) -> str:
+    return "".join(_step("add", name, items) for name, items in wanted.items() if items)
+
+
+def _steps(present: Elements, wanted: Elements) -> str:
+    """Return the commands that make `present` into `wanted`.
+
+    Interval sets are small and refilled: their elements depend on each other. All others change
+    element by element, deletions first so that a key may get a new value.
+    """
+    deletions, additions = [], []
+    for name, items in wanted.items():
+        current = present.get(name, frozenset())
+        if items == current:
+            continue
+        if _is_interval(name):
+            deletions.append(f"flush set {_WHERE} {name}\n")
+            additions.append(_step("add", name, items))
+        else:
+            # Named by key alone: nft would not take the value of a verdict map here.
+            keys = frozenset(key_of(element) for element in current - items)
+            deletions.append(_step("delete", name, keys))
+            additions.append(_step("add", name, items - current))
+    return "".join((*deletions, *additions))
+
+
+def _is_interval(name: str) -> bool:
+    return name in skeleton.SETS and skeleton.SETS[name][1]
+
+
+def _step(verb: str, name: str, items: frozenset[str]) -> str:
+    if not items:
+        return ""
+    return f"{verb} element {_WHERE} {name} {{ {', '.join(sorted(items))} }}\n"
+
+
+def _ended(observed: Observed, desired: Desired) -> conntrack.Cut:
+    """Tell whose connections have lost their translation between the two."""
+    public = set(observed.unfinished.public)
+    for name, part in (
+        ("floating_to_fixed", key_of),
+        ("fixed_to_floating", value_of),
+        ("snat_address", value_of),
+    ):
+        gone = observed.elements.get(name, frozenset()) - desired.elements[name]
+        public.update(part(element) for element in gone)
+    sources = set(observed.unfinished.sources)
+    if observed.elements.get("unnatted_if", frozenset()) - desired.elements["unnatted_if"]:
+        # SNAT was switched on: what went out untranslated so far must start anew.
+        sources.update(desired.elements["connected4"])
+    return conntrack.Cut(frozenset(public), frozenset(sources))
+
+
+def _decode(text: str | None) -> dict[str, Any]:
+    """Return the record in `text`; an unreadable one counts as none, which loads all anew."""
+    try:
+        record = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _encode_cut(cut: conntrack.Cut) -> str:
+    return json.dumps({"public": sorted(cut.public), "sources": sorted(cut.sources)})
+
+
+def _decode_cut(text: str | None) -> conntrack.Cut:
+    record = _decode(text)
+    return conntrack.Cut(frozenset(record.get("public", ())), frozenset(record.get("sources", ())))

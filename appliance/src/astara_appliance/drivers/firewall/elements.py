@@ -1,0 +1,206 @@
+"""What is in the firewall's sets and maps for a document.
+
+Elements are text as nft reads it, in one canonical spelling, so that desired and listed ones
+compare as strings: `"eth2" . 10.0.0.0/24`, `203.0.113.7 : 10.0.0.5`. They are made of parsed
+addresses and vetted device names only, never of a document's strings. Pure; called by `driver`.
+"""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import links
+from . import skeleton
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document, FloatingIP
+
+Elements = Mapping[str, frozenset[str]]
+
+
+def elements(document: "Document", of: tuple[links.Link, ...]) -> dict[str, frozenset[str]]:
+    """Return the wanted elements of every set and map of the skeleton."""
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for part in (
+        _zones(of),
+        _own_addresses(of),
+        _sources(document, of),
+        _translation(document, of),
+        _advertising(of),
+    ):
+        for name, items in part.items():
+            wanted[name].update(items)
+    names = (*skeleton.SETS, *skeleton.MAPS)
+    return {name: frozenset(wanted[name]) for name in names}
+
+
+def parse_listing(listing: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return the elements in the JSON listing of the table (libnftables-json(5))."""
+    found = {}
+    for item in listing["nftables"]:
+        described = item.get("set") or item.get("map")
+        if described is not None:
+            kinds = described["type"]
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            found[described["name"]] = frozenset(
+                _listed(element, kinds) for element in described.get("elem", ())
+            )
+    return found
+
+
+def key_of(element: str) -> str:
+    """Return the part of a map's element that names it; a set's element is all key."""
+    return element.partition(" : ")[0]
+
+
+def value_of(element: str) -> str:
+    """Return what a map's element leads to."""
+    return element.partition(" : ")[2]
+
+
+def _zones(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for link in of:
+        device = _quoted(link.device)
+        if link.role == "management":
+            found["management_if"].add(device)
+            found["input_zone"].add(f"{device} : jump input_management")
+        elif link.role == "external":
+            found["external_if"].add(device)
+            found["input_zone"].add(f"{device} : jump input_external")
+            found["source_zone"].add(f"{device} : jump source_external")
+            found["forward_zone"].add(f"{device} : jump forward_external")
+        elif link.is_tenant:
+            found["tenant_if"].add(device)
+            found["input_zone"].add(f"{device} : jump input_tenant")
+            found["source_zone"].add(f"{device} : jump source_tenant")
+        if link.role == "internal":
+            found["internal_if"].add(device)
+            found["same_link"].add(f"{device} . {device}")
+            found["forward_zone"].add(f"{device} : jump forward_internal")
+    return found
+
+
+def _own_addresses(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    management = [link for link in of if link.role == "management"]
+    external = [link for link in of if link.role == "external"]
+    outside = {str(own.ip) for link in external for own in link.v4}
+    return {
+        "management4": {str(own.ip) for link in management for own in link.v4},
+        "management6": {
+            str(own.ip) for link in management for own in (*link.v6, *link.link_local)
+        },
+        "external4": outside,
+        "public4": set(outside),
+    }
+
+
+def _sources(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    """Compute who may send on which tenant interface: its subnets, and what is routed by it."""
+    tenants = [link for link in of if link.is_tenant]
+    behind: dict[str, list[links.AnyNetwork]] = {
+        link.device: list(links.connected(link)) for link in tenants
+    }
+    on_link = [network for networks in behind.values() for network in networks]
+    for link in tenants:
+        connected = links.connected(link)
+        for destination, nexthop in links.routes(document):
+            hop = ipaddress.ip_address(nexthop)
+            if any(hop in network for network in connected) and not link.has_address(nexthop):
+                behind[link.device].append(destination)
+    found: dict[str, set[str]] = {"source4": set(), "source6": set()}
+    for device, networks in behind.items():
+        for version in (4, 6):
+            merged = _merged(networks, version)
+            found[f"source{version}"].update(f"{_quoted(device)} . {cidr}" for cidr in merged)
+    for version in (4, 6):
+        found[f"connected{version}"] = _merged(on_link, version)
+    return found
+
+
+def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    external = [link for link in of if link.role == "external"]
+    internal = [link for link in of if link.role == "internal"]
+    floating = sorted(document.floating_ips, key=_by_number)
+    first: dict[str, str] = {}
+    for item in floating:
+        # Of several floating IPs of one address, the lowest is the one it is seen as outside.
+        first.setdefault(item.fixed_ip, item.floating_ip)
+    found = {
+        "floating_to_fixed": {f"{item.floating_ip} : {item.fixed_ip}" for item in floating},
+        "fixed_to_floating": {f"{fixed} : {public}" for fixed, public in first.items()},
+        "public4": {item.floating_ip for item in floating},
+    }
+    if document.enable_snat:
+        found["snat_address"] = {
+            f"{_quoted(link.device)} : {link.v4[0].ip}" for link in external if link.v4
+        }
+    else:
+        found["unnatted_if"] = {_quoted(link.device) for link in external}
+    outside = [own for link in external for own in link.v4]
+    if outside:
+        # Hairpin traffic needs this also where SNAT is off: between two machines of one network
+        # the answer would otherwise not come back through us.
+        found["hairpin_address"] = {
+            f"{_quoted(link.device)} : {outside[0].ip}" for link in internal
+        }
+    return found
+
+
+def _advertising(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    return {
+        "advertising_if": {
+            _quoted(link.device)
+            for link in of
+            if link.is_tenant and any(subnet.ipv6_ra_mode for subnet in link.network.subnets)
+        }
+    }
+
+
+def _merged(networks: Iterable[links.AnyNetwork], version: int) -> set[str]:
+    """Return the networks of `version` without overlaps, which interval sets refuse."""
+    if version == 4:
+        v4 = [item for item in networks if isinstance(item, ipaddress.IPv4Network)]
+        return {_spelled(cidr) for cidr in ipaddress.collapse_addresses(v4)}
+    v6 = [item for item in networks if isinstance(item, ipaddress.IPv6Network)]
+    return {_spelled(cidr) for cidr in ipaddress.collapse_addresses(v6)}
+
+
+def _spelled(cidr: links.AnyNetwork) -> str:
+    """Spell `cidr` as nft lists it: a single address without its prefix length."""
+    return str(cidr.network_address) if cidr.prefixlen == cidr.max_prefixlen else str(cidr)
+
+
+def _quoted(device: str) -> str:
+    return f'"{device}"'
+
+
+def _by_number(item: "FloatingIP") -> int:
+    return int(ipaddress.ip_address(item.floating_ip))
+
+
+def _listed(element: Any, kinds: list[str]) -> str:
+    if isinstance(element, list):
+        key, value = element
+        return f"{_listed(key, kinds)} : {_value(value)}"
+    if isinstance(element, dict) and "concat" in element:
+        parts = zip(element["concat"], kinds, strict=True)
+        return " . ".join(_scalar(part, kind) for part, kind in parts)
+    return _scalar(element, kinds[0])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        ((verb, argument),) = value.items()
+        return f"{verb} {argument['target']}" if argument else str(verb)
+    return str(value)
+
+
+def _scalar(part: Any, kind: str) -> str:
+    if isinstance(part, dict) and "prefix" in part:
+        return f"{part['prefix']['addr']}/{part['prefix']['len']}"
+    if isinstance(part, dict) and "range" in part:
+        # Shown where two prefixes meet; not what we would write, so it counts as different.
+        return "-".join(part["range"])
+    return _quoted(part) if kind == "ifname" else str(part)

@@ -1,0 +1,168 @@
+"""The rules of the appliance: a constant nftables table with named sets and maps.
+
+Everything that differs between two appliances is an element of a set or map (see `elements`), so
+that the cost of a packet and of a change does not depend on how much is configured. The rules
+decide, in this order:
+
+- sources that cannot be true on their interface are dropped before connection tracking;
+- the appliance itself is closed: replies, ping and neighbour discovery, plus per role what it
+  serves there (management: ssh and the API; tenants: DHCP, DNS, metadata);
+- nothing is ever forwarded from or to the management network: it is in no forward zone;
+- IPv4 leaves an external network under an external address or not at all, unless SNAT is off;
+- router advertisements leave only where a subnet asks for them.
+
+Pure text; called by `driver`.
+"""
+
+from ..links import METADATA_IPV4, METADATA_IPV6
+
+TABLE = "astara"
+FAMILY = "inet"
+API_PORT = 5000
+SSH_PORT = 22
+METADATA_PROXY_PORT = 9600
+
+NEIGHBOUR_DISCOVERY = "{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }"
+LISTENER_DISCOVERY = (
+    "{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }"
+)
+
+# name: (type, is it a set of intervals)
+SETS: dict[str, tuple[str, bool]] = {
+    "management_if": ("ifname", False),
+    "external_if": ("ifname", False),
+    "internal_if": ("ifname", False),  # routed tenant networks
+    "tenant_if": ("ifname", False),  # routed and isolated ones
+    "unnatted_if": ("ifname", False),  # external networks that IPv4 crosses untranslated
+    "advertising_if": ("ifname", False),
+    "management4": ("ipv4_addr", False),
+    "management6": ("ipv6_addr", False),
+    "external4": ("ipv4_addr", False),  # the appliance's own addresses outside
+    "public4": ("ipv4_addr", False),  # those and the floating ones
+    "connected4": ("ipv4_addr", True),  # tenants' subnets
+    "connected6": ("ipv6_addr", True),
+    "source4": ("ifname . ipv4_addr", True),  # who may send on which tenant interface
+    "source6": ("ifname . ipv6_addr", True),
+    "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
+}
+MAPS: dict[str, str] = {
+    "source_zone": "ifname : verdict",
+    "input_zone": "ifname : verdict",
+    "forward_zone": "ifname : verdict",
+    "floating_to_fixed": "ipv4_addr : ipv4_addr",
+    "fixed_to_floating": "ipv4_addr : ipv4_addr",
+    "snat_address": "ifname : ipv4_addr",  # by external interface
+    "hairpin_address": "ifname : ipv4_addr",  # by tenant interface
+}
+
+_CHAINS = f"""
+	chain source_tenant {{
+		ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp dport 67 return
+		iifname . ip saddr @source4 return
+		ip6 saddr {{ ::, fe80::/10 }} return
+		iifname . ip6 saddr @source6 return
+		meta nfproto {{ ipv4, ipv6 }} counter drop
+	}}
+	chain source_external {{
+		ip saddr @connected4 counter drop
+		ip6 saddr @connected6 counter drop
+	}}
+	chain source {{
+		type filter hook prerouting priority raw; policy accept;
+		iifname vmap @source_zone
+	}}
+	chain input_management {{
+		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
+		ip daddr @management4 tcp dport {{ {SSH_PORT}, {API_PORT} }} accept
+		ip6 daddr @management6 tcp dport {{ {SSH_PORT}, {API_PORT} }} accept
+	}}
+	chain input_external {{
+		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
+	}}
+	chain input_tenant {{
+		udp dport 67 meta nfproto ipv4 accept
+		ip6 saddr fe80::/10 udp dport 547 accept
+		meta l4proto {{ tcp, udp }} th dport 53 accept
+		tcp dport {METADATA_PROXY_PORT} ct status dnat accept
+	}}
+	chain input {{
+		type filter hook input priority filter; policy drop;
+		ct state vmap {{ established : accept, related : accept, invalid : drop }}
+		iifname "lo" accept
+		iifname != @management_if ip daddr @management4 counter drop
+		iifname != @management_if ip6 daddr @management6 counter drop
+		icmp type echo-request accept
+		icmpv6 type echo-request accept
+		icmpv6 type {NEIGHBOUR_DISCOVERY} ip6 hoplimit 255 accept
+		icmpv6 type {LISTENER_DISCOVERY} accept
+		iifname vmap @input_zone
+	}}
+	chain forward_internal {{
+		oifname @internal_if accept
+		oifname @external_if accept
+	}}
+	chain forward_external {{
+		oifname != @internal_if drop
+		meta nfproto ipv6 accept
+		ct status dnat accept
+		iifname @unnatted_if accept
+	}}
+	chain forward {{
+		type filter hook forward priority filter; policy drop;
+		ct state vmap {{ established : accept, related : accept, invalid : jump forward_invalid }}
+		iifname vmap @forward_zone
+	}}
+	chain forward_invalid {{
+		iifname . oifname @same_link accept
+		counter drop
+	}}
+	chain translate_metadata {{
+		ip daddr {METADATA_IPV4} tcp dport 80 redirect to :{METADATA_PROXY_PORT}
+		ip6 daddr {METADATA_IPV6} tcp dport 80 \
+			dnat ip6 to [{METADATA_IPV6}]:{METADATA_PROXY_PORT}
+	}}
+	chain translate_destination {{
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname @tenant_if jump translate_metadata
+		dnat ip to ip daddr map @floating_to_fixed
+	}}
+	chain translate_outgoing {{
+		ip saddr @external4 accept
+		snat ip to ip saddr map @fixed_to_floating
+		snat ip to oifname map @snat_address
+	}}
+	chain translate_hairpin {{
+		snat ip to ip saddr map @fixed_to_floating
+		snat ip to oifname map @hairpin_address
+	}}
+	chain translate_source {{
+		type nat hook postrouting priority srcnat; policy accept;
+		meta nfproto ipv4 oifname @external_if goto translate_outgoing
+		meta nfproto ipv4 iifname @internal_if ct status dnat goto translate_hairpin
+	}}
+	chain leak_guard {{
+		type filter hook postrouting priority 150; policy accept;
+		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
+	}}
+	chain output {{
+		type filter hook output priority filter; policy accept;
+		icmpv6 type nd-router-advert oifname != @advertising_if drop
+	}}
+"""
+
+
+def text() -> str:
+    """Return the commands that replace the table by one without elements, in one transaction."""
+    sets = "".join(_set(name, kind, interval) for name, (kind, interval) in SETS.items())
+    maps = "".join(f"\tmap {name} {{\n\t\ttype {kind}\n\t}}\n" for name, kind in MAPS.items())
+    return (
+        # "add" first: deleting what is not there would fail the whole transaction.
+        f"add table {FAMILY} {TABLE}\n"
+        f"delete table {FAMILY} {TABLE}\n"
+        f"table {FAMILY} {TABLE} {{\n{sets}{maps}{_CHAINS}}}\n"
+    )
+
+
+def _set(name: str, kind: str, interval: bool) -> str:
+    flags = "\t\tflags interval\n" if interval else ""
+    return f"\tset {name} {{\n\t\ttype {kind}\n{flags}\t}}\n"
