@@ -1,7 +1,7 @@
 """What Neutron knows about a router, as the appliance sees it.
 
-Plain frozen data: `queries` fills it from the database, `generation` hashes it, `view` turns it into the
-API's answer. Nothing here reads or writes anything.
+Plain frozen data: `queries` fills it from the database, `generation` hashes it, `view` turns it
+into the API's answer. Nothing here reads or writes anything.
 """
 
 from dataclasses import dataclass

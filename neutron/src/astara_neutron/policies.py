@@ -1,7 +1,7 @@
 """Who may call the API of this package: service users and administrators, nobody else.
 
-Neutron registers these defaults through the entry point `neutron.policies`; `oslo.policy.policies` lets
-oslopolicy-policy-generator and friends see them. An operator may override each by name in policy.yaml.
+Neutron registers these defaults through the entry point `neutron.policies`; through
+`oslo.policy.policies` the policy tools see them. An operator may override each in policy.yaml.
 """
 
 from neutron_lib.policy import rules

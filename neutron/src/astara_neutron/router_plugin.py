@@ -1,10 +1,11 @@
 """Router plug-in for a whole cloud of Astara routers, without any agent.
 
-Neutron keeps its books (routers, gateways, interfaces, extra routes, floating IPs) with its own database mixins, the ones
-that its OVN router plug-in builds on; the stock plug-in's scheduling, agent RPC, DVR and HA networks are left out, so there
-is nothing to switch off and no message to a topic that nobody reads. What is served, and when,
-is the orchestrator's: this plug-in only says so honestly. A new router is BUILD and a floating IP DOWN until the
-orchestrator reports otherwise. Loaded by Neutron as `service_plugins = astara_router`.
+Neutron keeps its books (routers, gateways, interfaces, extra routes, floating IPs) with its own
+database mixins, the ones that its OVN router plug-in builds on. The stock plug-in's scheduling,
+agent RPC, DVR and HA networks are left out rather than switched off: no message goes to a topic
+that nobody reads. Serving routers is the orchestrator's; this plug-in only tells honestly what is
+served: a new router is BUILD, a floating IP DOWN, until the orchestrator reports otherwise. Loaded
+by Neutron as `service_plugins = astara_router`.
 """
 
 from typing import Any
@@ -42,8 +43,9 @@ from neutron_lib.plugins import directory
 from neutron_lib.services import base
 from oslo_config import cfg
 
-from . import appliance_api, queries, status
+from . import appliance_api, status
 from . import extensions as our_extensions
+from .queries import statuses
 
 ha_options.register_db_l3_hamode_opts()
 
@@ -138,7 +140,7 @@ class AstaraRouterPlugin(
         if validators.is_attr_set(wanted.get("flavor_id")):
             router.flavor_id = wanted["flavor_id"]
         ha = wanted.get("ha")
-        # Only the flag: which appliances a pair is made of is not Neutron's business, so no HA network.
+        # Only the flag: how a pair of appliances keeps in touch is theirs, so no HA network.
         wanted["ha"] = cfg.CONF.l3_ha if not validators.is_attr_set(ha) else ha
         self.set_extra_attr_value(router, "ha", wanted["ha"])
 
@@ -155,7 +157,7 @@ class AstaraRouterPlugin(
         old, new = payload.states[0], payload.desired_state
         moved = any(_text(old[key]) != _text(getattr(new, name)) for key, name in _ASSOCIATION)
         if moved:
-            queries.set_floatingip_status(payload.context.session, [new.id], status.DOWN)
+            statuses.set_floatingips(payload.context.session, [new.id], status.DOWN)
 
 
 def _text(value: object) -> str | None:

@@ -1,10 +1,10 @@
 """What a status report means: pure checks and decisions.
 
-The `dhrouterstatus` extension parses reports with it and the API plug-in asks it which ports and floating IPs
-have to change. It decides; it never writes.
+The `dhrouterstatus` extension parses reports with it, and the API plug-in asks it which ports and
+floating IPs have to change. It decides; it never writes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 ACTIVE = "ACTIVE"
@@ -13,7 +13,9 @@ DOWN = "DOWN"
 ERROR = "ERROR"
 ROUTER_STATUSES = (ACTIVE, BUILD, DOWN, ERROR)
 
+#: `id` is what clients that send a whole resource back include.
 _KEYS = ("status", "ports", "floatingips")
+_IGNORED = ("id",)
 
 
 class BadReportError(ValueError):
@@ -24,23 +26,22 @@ class BadReportError(ValueError):
 class StatusReport:
     """What the orchestrator saw; None leaves the respective statuses as they are."""
 
-    status: str | None
-    ports: frozenset[str] | None
-    floatingips: frozenset[str] | None
+    status: str | None = None
+    ports: frozenset[str] | None = None
+    floatingips: frozenset[str] | None = None
 
 
 def parse_report(body: object) -> StatusReport:
-    """Read `{"routerstatus": {...}}`; raise BadReportError naming what is wrong and what is allowed."""
+    """Read `{"routerstatus": {...}}`; raise BadReportError that names what would be allowed."""
     report = body.get("routerstatus") if isinstance(body, dict) else None
     if not isinstance(report, dict):
-        raise BadReportError('The request body must be {"routerstatus": {...}}.')
-    unknown = sorted(str(key) for key in report if key not in _KEYS)
+        raise BadReportError('The request body must be {"routerstatus": {...}}')
+    allowed = ", ".join(_KEYS)
+    unknown = sorted(str(key) for key in report if key not in _KEYS + _IGNORED)
     if unknown:
-        raise BadReportError(
-            f"Unknown attribute {', '.join(unknown)}; allowed are {', '.join(_KEYS)}."
-        )
-    if not report:
-        raise BadReportError(f"An empty report; give at least one of {', '.join(_KEYS)}.")
+        raise BadReportError(f"Unknown attribute {', '.join(unknown)}; allowed are {allowed}")
+    if not any(key in report for key in _KEYS):
+        raise BadReportError(f"An empty report; give at least one of {allowed}")
     return StatusReport(
         status=_router_status(report["status"]) if "status" in report else None,
         ports=_ids("ports", report.get("ports")),
@@ -48,20 +49,31 @@ def parse_report(body: object) -> StatusReport:
     )
 
 
-def changes(current: Iterable[tuple[str, str]], served: frozenset[str]) -> dict[str, str]:
+def changes(current: Collection[tuple[str, str]], served: frozenset[str]) -> dict[str, str]:
     """Return the new status of each (id, status) pair that is not yet as `served` says.
 
-    Ids that are served but do not belong to the router are ignored: a report may be older than the router.
+    An id that is served but not among the current ones is ignored: a report may be a little older
+    than the router's last change.
     """
     wanted = {item: ACTIVE if item in served else DOWN for item, _ in current}
     return {item: wanted[item] for item, status in current if wanted[item] != status}
 
 
+def moves(
+    current: Collection[tuple[str, str]], served: frozenset[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the same as `changes`, the ids by new status."""
+    changed = changes(current, served)
+    return {
+        new: tuple(item for item, value in changed.items() if value == new)
+        for new in sorted(set(changed.values()))
+    }
+
+
 def _router_status(value: object) -> str:
     if value not in ROUTER_STATUSES:
-        raise BadReportError(
-            f"Invalid router status {value!r}; allowed are {', '.join(ROUTER_STATUSES)}."
-        )
+        allowed = ", ".join(ROUTER_STATUSES)
+        raise BadReportError(f"Invalid router status {value!r}; allowed are {allowed}")
     return str(value)
 
 
@@ -69,5 +81,5 @@ def _ids(key: str, value: object) -> frozenset[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadReportError(f"{key} must be a list of ids.")
+        raise BadReportError(f"{key} must be a list of ids")
     return frozenset(value)

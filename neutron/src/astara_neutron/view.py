@@ -1,7 +1,7 @@
 """The API's answer, built from facts: the shape that the orchestrator reads.
 
-Pure; called by the API plug-in only. Adding a key here means adding it to the attribute map of the `astara_router` extension,
-or the API layer would drop it.
+Pure; called by the API plug-in only. A new key belongs in the attribute map of the `astara_router`
+extension too, or the API layer drops it.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
-"""`/v2.0/astara-routers`: what an appliance needs to know about its router, and the generations of all routers.
+"""`/v2.0/astara-routers`: what an appliance needs to know about its router, and all generations.
 
-Read-only. The list has one page of routers with generations, cheap enough for an audit; a single router comes with ports,
-networks, allocations and floating IPs. Neutron's API layer does paging, filters, `fields` and policy from the
-attribute map below; the plug-in answers.
+Read-only. The list has routers with generations by pages, cheap enough for an audit; a single
+router comes with ports, networks, allocations and floating IPs. Neutron's API layer does paging,
+filters, `fields` and policy from the attribute map below; the plug-in answers.
 """
 
 from typing import Any

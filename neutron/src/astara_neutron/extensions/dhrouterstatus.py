@@ -1,17 +1,17 @@
 """`PUT /v2.0/dhrouterstatus/<router id>`: the orchestrator reports what it serves.
 
-Alias, path and body are the seed's, so an old orchestrator keeps working; `ports` and `floatingips` are new. A
-controller of its own rather than a resource with attributes: reports come often, and Neutron announces every
-update of a resource twice on the notification bus, where nobody wants these.
+Alias, path and body are the seed's; `ports` and `floatingips` are new. A controller of its own
+rather than a resource with attributes: reports come often, and Neutron announces every update of a
+resource twice on the notification bus, where nobody wants these.
 """
 
 from typing import Any
 
-import webob.exc
 from neutron import policy
 from neutron.api import extensions as neutron_extensions
 from neutron.api import wsgi
 from neutron.api.v2 import resource
+from neutron_lib import exceptions
 from neutron_lib.api import extensions, faults
 from neutron_lib.plugins import constants, directory
 
@@ -28,7 +28,7 @@ class StatusController(wsgi.Controller):
         try:
             report = status.parse_report(body)
         except status.BadReportError as error:
-            raise webob.exc.HTTPBadRequest(str(error)) from error
+            raise exceptions.InvalidInput(error_message=str(error)) from error
         plugin = directory.get_plugin(constants.L3)
         plugin.update_routerstatus(request.context, id, report)
         return {"routerstatus": {**body["routerstatus"], "id": id}}

@@ -1,0 +1,125 @@
+"""Ports: those of routers row by row, the many others of a network as one tally.
+
+Called by `views` and `allocations`.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import l3
+from neutron.db.models import tag as tag_models
+from neutron_lib import constants
+from neutron_lib.db import standard_attr
+
+from .. import facts
+from . import grouping
+
+#: Description or tag of the address-less ports by which appliances reach a network. Neutron gives
+#: them automatic addresses on SLAAC subnets all the same; nobody ever configures those.
+CARRIER_MARK = "astara:router:"
+
+#: Ports that carry a router's own addresses; nobody leases those by DHCP.
+_ROUTER_OWNERS = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
+
+
+def is_gateway(port: facts.PortFacts) -> bool:
+    """Tell the gateway port of a router from its interfaces."""
+    return bool(port.device_owner == constants.DEVICE_OWNER_ROUTER_GW)
+
+
+def of_routers(session: Any, router_ids: Collection[str]) -> list[facts.PortFacts]:
+    """Return gateway and interface ports of routers."""
+    return _router_ports(session, l3.RouterPort.router_id.in_(router_ids))
+
+
+def of_routers_on(session: Any, network_ids: Collection[str]) -> list[facts.PortFacts]:
+    """Return the ports by which any router is attached to these networks."""
+    return _router_ports(session, models_v2.Port.network_id.in_(network_ids))
+
+
+def tallies(session: Any, network_ids: Collection[str]) -> dict[str, facts.PortTally]:
+    """Return what stands for a network's other ports in a generation; none without such ports."""
+    port, attributes = models_v2.Port, standard_attr.StandardAttribute
+    rows = session.execute(
+        sa.select(
+            port.network_id,
+            sa.func.count().label("ports"),
+            sa.func.sum(attributes.revision_number).label("revisions"),
+            sa.func.sum(attributes.id).label("ids"),
+            sa.func.max(attributes.id).label("newest_id"),
+        )
+        .join(attributes, attributes.id == port.standard_attr_id)
+        .where(port.network_id.in_(network_ids), port.device_owner.not_in(_ROUTER_OWNERS))
+        .where(allocated())
+        .group_by(port.network_id)
+    )
+    return {
+        row.network_id: facts.PortTally(
+            # Sums are Decimal in MariaDB and int elsewhere.
+            ports=int(row.ports),
+            revisions=int(row.revisions),
+            ids=int(row.ids),
+            newest_id=int(row.newest_id),
+        )
+        for row in rows
+    }
+
+
+def fixed_ips(session: Any, condition: Any) -> dict[str, tuple[facts.FixedIp, ...]]:
+    """Return the addresses of the ports that `condition` on the allocations selects."""
+    address = models_v2.IPAllocation
+    rows = session.execute(
+        sa.select(address.port_id, address.ip_address, address.subnet_id)
+        .where(condition)
+        .order_by(address.ip_address, address.subnet_id)
+    )
+    return grouping.pairs(
+        (row.port_id, facts.FixedIp(row.ip_address, row.subnet_id)) for row in rows
+    )
+
+
+def allocated() -> Any:
+    """Return the condition that a port, joined to its attributes, has an address to serve."""
+    port, attributes = models_v2.Port, standard_attr.StandardAttribute
+    description, tag = attributes.description, tag_models.Tag
+    return sa.and_(
+        sa.exists().where(models_v2.IPAllocation.port_id == port.id),
+        sa.or_(description.is_(None), sa.not_(description.startswith(CARRIER_MARK))),
+        ~sa.exists().where(
+            tag.standard_attr_id == port.standard_attr_id, tag.tag.startswith(CARRIER_MARK)
+        ),
+    )
+
+
+def _router_ports(session: Any, condition: Any) -> list[facts.PortFacts]:
+    port, owner = models_v2.Port, l3.RouterPort
+    rows = session.execute(
+        sa.select(
+            port.id,
+            owner.router_id,
+            port.network_id,
+            port.mac_address,
+            port.device_owner,
+            port.status,
+            port.admin_state_up,
+        )
+        .join(owner, owner.port_id == port.id)
+        .where(condition)
+        .order_by(port.id)
+    ).all()
+    addresses = fixed_ips(session, models_v2.IPAllocation.port_id.in_([row.id for row in rows]))
+    return [
+        facts.PortFacts(
+            id=row.id,
+            router_id=row.router_id,
+            network_id=row.network_id,
+            mac_address=row.mac_address,
+            device_owner=row.device_owner,
+            status=row.status,
+            admin_state_up=bool(row.admin_state_up),
+            fixed_ips=addresses.get(row.id, ()),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,49 @@
+"""Assembles routers with all that a generation covers, in a fixed number of statements.
+
+Called by the API plug-in, for a page of routers and for a single one.
+"""
+
+from typing import Any
+
+from .. import facts
+from . import grouping, networks, ports, routers
+
+
+def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
+    """Return the selected routers in the order of their ids."""
+    found = routers.read(session, selection)
+    ids = [router.id for router in found]
+    own = ports.of_routers(session, ids)
+    internal = internal_networks(own)
+    on_internal = grouping.by_key(
+        ports.of_routers_on(session, internal), lambda port: port.network_id
+    )
+    attached = networks.read(session, {port.network_id for port in own})
+    tallies = ports.tallies(session, internal)
+    routes = routers.routes(session, ids)
+    floating = grouping.by_key(routers.floatingips(session, ids), lambda fip: fip.router_id)
+    ports_of = grouping.by_key(own, lambda port: port.router_id)
+
+    def view(router: facts.RouterFacts) -> facts.RouterView:
+        mine = ports_of.get(router.id, ())
+        inside = sorted(internal_networks(mine))
+        return facts.RouterView(
+            router=router,
+            routes=routes.get(router.id, ()),
+            ports=mine,
+            networks=tuple(attached[net] for net in sorted({port.network_id for port in mine})),
+            floatingips=floating.get(router.id, ()),
+            tallies={net: tallies[net] for net in inside if net in tallies},
+            neighbours={net: _others(on_internal[net], router.id) for net in inside},
+        )
+
+    return [view(router) for router in found]
+
+
+def internal_networks(own: tuple[facts.PortFacts, ...] | list[facts.PortFacts]) -> set[str]:
+    """Return the networks that router ports serve: all but those of gateways."""
+    return {port.network_id for port in own if not ports.is_gateway(port)}
+
+
+def _others(found: tuple[facts.PortFacts, ...], router_id: str) -> tuple[facts.PortFacts, ...]:
+    return tuple(port for port in found if port.router_id != router_id)
