@@ -25,7 +25,7 @@ class ServiceError(Exception):
         self.status = status
 
 
-class Unavailable(ServiceError):  # noqa: N818  # named for what the caller does
+class Unavailable(ServiceError):  # named for what the caller does
     """Nobody answered, or the service is in trouble: try again later."""
 
     def __init__(
@@ -40,15 +40,15 @@ class Unavailable(ServiceError):  # noqa: N818  # named for what the caller does
         self.retry_after_s = retry_after_s
 
 
-class Busy(ServiceError):  # noqa: N818  # named for what the caller does
+class Busy(ServiceError):  # named for what the caller does
     """The state of the other side forbids this now: look again in a moment."""
 
 
-class NotFound(ServiceError):  # noqa: N818  # named for what the caller does
+class NotFound(ServiceError):  # named for what the caller does
     """What was asked for does not exist."""
 
 
-class NeedsOperator(ServiceError):  # noqa: N818  # named for what the caller does
+class NeedsOperator(ServiceError):  # named for what the caller does
     """Only an operator can put this right."""
 
 
@@ -60,7 +60,7 @@ class QuotaExceeded(NeedsOperator):
     """The quota of the service project does not allow one more."""
 
 
-class Rejected(ServiceError):  # noqa: N818  # named for what the caller does
+class Rejected(ServiceError):  # named for what the caller does
     """The service refused the request as wrong."""
 
 

@@ -128,16 +128,16 @@ class Neutron:
             alias: remedy for alias, remedy in REQUIRED_EXTENSIONS.items() if alias not in present
         }
 
-    def routers(self) -> Iterator[RouterSummary]:
+    def router_pages(self, page_size: int = PAGE) -> Iterator[tuple[RouterSummary, ...]]:
         """List every router with its generation, page by page."""
         marker: str | None = None
         while True:
-            params: dict[str, Any] = {"limit": PAGE}
+            params: dict[str, Any] = {"limit": page_size}
             if marker is not None:
                 params["marker"] = marker
             page = self._service.get("/v2.0/astara-routers", _Routers, params).astara_routers
-            yield from page
-            if len(page) < PAGE:
+            yield page
+            if len(page) < page_size:
                 return
             marker = page[-1].id
 
@@ -192,6 +192,11 @@ class Neutron:
     def create_port(self, body: Mapping[str, Any]) -> Port:
         """Create a port; never repeated by itself, because nothing makes it idempotent."""
         return self._service.send("POST", "/v2.0/ports", {"port": dict(body)}, _Port).port
+
+    def create_ports(self, bodies: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
+        """Create several ports in one request: all of them or none; never repeated by itself."""
+        body = {"ports": [dict(port) for port in bodies]}
+        return self._service.send("POST", "/v2.0/ports", body, _Ports).ports
 
     def update_port(self, port_id: str, changes: Mapping[str, Any]) -> Port:
         """Change some attributes of a port."""

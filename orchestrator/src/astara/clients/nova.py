@@ -40,6 +40,7 @@ class Server(_Struct, frozen=True):
     fault: Fault | None = None
     task_state: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
     host: str | None = msgspec.field(name="OS-EXT-SRV-ATTR:host", default=None)
+    launched_at: str | None = msgspec.field(name="OS-SRV-USG:launched_at", default=None)
 
     @property
     def resource(self) -> str | None:
@@ -148,6 +149,13 @@ class Nova:
         """Ask for a server's end; one that is gone already is what we wanted."""
         try:
             self._service.call("DELETE", f"/servers/{server_id}")
+        except errors.NotFound:
+            return
+
+    def force_delete_server(self, server_id: str) -> None:
+        """End a server that Nova only hides for a while (``reclaim_instance_interval``)."""
+        try:
+            self._service.call("POST", f"/servers/{server_id}/action", body={"forceDelete": None})
         except errors.NotFound:
             return
 

@@ -1,0 +1,51 @@
+"""Push the desired document, unless the appliance reports that it runs it already.
+
+Decides whether to push; must never push a document that the contract would refuse. Called by the
+instance.
+"""
+
+import logging
+
+import msgspec
+
+from astara_contract import document as contract
+from astara_contract import errors as contract_errors
+
+from ..clients import topology
+from ..machine import instance_port
+from . import ports, probe
+from .memory import Memory
+from .tools import Tools
+
+LOG = logging.getLogger(__name__)
+
+
+def push_if_needed(
+    tools: Tools, memory: Memory, router: topology.RouterDetail, plug: ports.Plug
+) -> bool:
+    """Bring the appliance to the desired document; return whether anything was pushed."""
+    desired = _checked(probe.build_document(tools, router, plug))
+    digest = contract.digest(desired)
+    if memory.status is not None and memory.status.digest == digest:
+        return False
+    address = tools.address_of(plug.management)
+    if address is None:
+        raise instance_port.Retry(f"management port of router {router.id} has no address")
+    pushed = tools.appliances.configure(address, desired)
+    memory.serving = True
+    if memory.status is not None:
+        memory.status = msgspec.structs.replace(memory.status, digest=pushed.digest)
+    if pushed.digest != digest:
+        reason = f"appliance at {address} runs {pushed.digest} after a push of {digest}"
+        raise instance_port.ConfigureFailed(reason)
+    LOG.info("document.pushed router=%s address=%s digest=%s", router.id, address, digest)
+    return True
+
+
+def _checked(desired: contract.Document) -> contract.Document:
+    """Hold our own document against the contract: a refusal here is a bug, told with its path."""
+    try:
+        return contract.parse(contract.encode(desired))
+    except contract_errors.ContractError as error:
+        reason = f"document of router {desired.router_id} is invalid: {error}"
+        raise instance_port.OperatorError(reason) from error

@@ -1,0 +1,53 @@
+"""Open what makes instances: clients, settings, this node's management address.
+
+Called once per worker process, by the name that ``machine.instance_port`` gives.
+"""
+
+from .. import events
+from ..clients.appliance import Appliances
+from ..clients.connect import Cloud, open_cloud
+from ..conf import CONF
+from . import failures, management, settings
+from .router_instance import RouterInstance
+from .tools import Tools
+
+
+class Factory:
+    """Makes instances that share the clients of this process."""
+
+    def __init__(self, cloud: Cloud, tools: Tools):
+        self._cloud = cloud
+        self._tools = tools
+
+    def create(self, resource: events.Resource) -> RouterInstance:
+        """Make the instance of a resource, without asking anybody anything."""
+        return RouterInstance(resource, self._tools)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._tools.appliances.close()
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each kind of call was made by this process."""
+        clients = (self._tools.neutron, self._tools.nova, self._tools.appliances)
+        return {
+            operation: count
+            for client in clients
+            for operation, count in client.calls.snapshot().items()
+        }
+
+
+def open_factory() -> Factory:
+    """Open a factory for the parsed global configuration."""
+    values = settings.from_conf(CONF)
+    with failures.translated():
+        cloud = open_cloud(CONF)
+        return from_cloud(cloud, values, management.recorded_address(CONF.state_path))
+
+
+def from_cloud(cloud: Cloud, values: settings.Settings, own_address: str) -> Factory:
+    """Make a factory from open clients."""
+    appliances = Appliances(values.api_port, values.alive_timeout_s, values.config_timeout_s)
+    tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address)
+    return Factory(cloud, tools)

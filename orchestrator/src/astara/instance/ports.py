@@ -1,0 +1,129 @@
+"""The ports of one appliance: its management port and one address-less carrier per network.
+
+Decides which ports are kept, missing or superfluous, and makes the missing ones. Must never
+delete a port that a server holds, and never trust a name: ours is what lies in the service
+project and carries the router's mark. Called by ``boot``, ``configure``, ``replug``, ``stop``.
+
+Carriers are created with ``fixed_ips=[]``: Nova accepts a port without address only if it was
+born so (Neutron's ip_allocation stays "immediate" otherwise).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..clients.neutron import MARK, Neutron, Port
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """The ports of a router's appliance, sorted by use."""
+
+    management: Port | None
+    carriers: Mapping[str, Port]
+    surplus: tuple[Port, ...]
+    missing: frozenset[str]
+
+    @property
+    def complete(self) -> bool:
+        """Say whether a server can be booted with these ports."""
+        return self.management is not None and not self.missing
+
+    @property
+    def macs(self) -> frozenset[str]:
+        """Return the MACs that a correctly plugged appliance reports."""
+        ports = [*self.carriers.values(), *([self.management] if self.management else [])]
+        return frozenset(port.mac_address.lower() for port in ports)
+
+
+def sort(found: Iterable[Port], needed: Collection[str], management_network_id: str) -> Plug:
+    """Sort the ports that were found by what they are for.
+
+    Of several ports on one network (two tries raced) the one that a server holds stays, then the
+    oldest.
+    """
+    by_network: dict[str, list[Port]] = {}
+    for port in sorted(found, key=lambda p: (not p.device_id, p.created_at, p.id)):
+        by_network.setdefault(port.network_id, []).append(port)
+    chosen = {network: ports[0] for network, ports in by_network.items()}
+    management = chosen.pop(management_network_id, None)
+    carriers = {network: port for network, port in chosen.items() if network in needed}
+    unneeded = [port for network, port in chosen.items() if network not in needed]
+    doubles = [port for ports in by_network.values() for port in ports[1:]]
+    return Plug(
+        management=management,
+        carriers=dict(sorted(carriers.items())),
+        surplus=tuple(sorted([*unneeded, *doubles], key=lambda port: port.id)),
+        missing=frozenset(needed) - carriers.keys(),
+    )
+
+
+def management_port(router_id: str, network_id: str, subnet_id: str) -> dict[str, Any]:
+    """Return the body of a management port: an address, but no filtering."""
+    return _port(router_id, "MGT", network_id, [{"subnet_id": subnet_id}])
+
+
+def carrier_port(router_id: str, network_id: str) -> dict[str, Any]:
+    """Return the body of a carrier port: no address and no filtering."""
+    return _port(router_id, "VRRP", network_id, [])
+
+
+def _port(
+    router_id: str, label: str, network_id: str, fixed_ips: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    return {
+        "name": f"ASTARA:{label}:{router_id}",
+        "description": MARK + router_id,
+        "network_id": network_id,
+        "fixed_ips": list(fixed_ips),
+        "port_security_enabled": False,
+        "security_groups": [],
+        "admin_state_up": True,
+    }
+
+
+def look(
+    neutron: Neutron, router_id: str, needed: Collection[str], management_network_id: str
+) -> Plug:
+    """Read the ports of a router's appliance."""
+    return sort(neutron.ports_of_router(router_id), needed, management_network_id)
+
+
+def provide(
+    neutron: Neutron,
+    router_id: str,
+    needed: Collection[str],
+    management_network_id: str,
+    management_subnet_id: str,
+) -> Plug:
+    """Read the ports and make those that are missing, in one request."""
+    plug = look(neutron, router_id, needed, management_network_id)
+    if plug.complete:
+        return plug
+    wanted = [carrier_port(router_id, network_id) for network_id in sorted(plug.missing)]
+    if plug.management is None:
+        wanted.insert(0, management_port(router_id, management_network_id, management_subnet_id))
+    made = neutron.create_ports(wanted)
+    kept = [*plug.carriers.values(), *plug.surplus, *made]
+    if plug.management is not None:
+        kept.append(plug.management)
+    return sort(kept, needed, management_network_id)
+
+
+def remove_idle(neutron: Neutron, surplus: Iterable[Port]) -> int:
+    """Delete superfluous ports that no server holds; return how many are still held."""
+    held = 0
+    for port in surplus:
+        if port.device_id:
+            held += 1
+        else:
+            neutron.delete_port(port.id)
+    return held
+
+
+def address_of(port: Port, subnet_id: str) -> str | None:
+    """Return the port's address on a subnet, else its first one."""
+    for fixed in port.fixed_ips:
+        if fixed.subnet_id == subnet_id:
+            return fixed.ip_address
+    return port.fixed_ips[0].ip_address if port.fixed_ips else None

@@ -1,0 +1,115 @@
+"""Look at an instance: Neutron's detail, Nova's server, the appliance's own answer.
+
+Decides in which order to ask, so that a healthy instance costs as few calls as possible: an
+appliance that answers is running, and Nova need not be asked. Must never wait for anything but
+an answer. Called by all verbs.
+"""
+
+import logging
+
+from astara_contract import document as contract
+
+from ..clients import errors, topology
+from ..clients.neutron import Port
+from ..clients.nova import Server
+from ..drivers.router import document, needs
+from . import names, ports, verdict
+from .memory import Memory
+from .tools import Tools
+
+LOG = logging.getLogger(__name__)
+
+
+def read_detail(tools: Tools, memory: Memory, router_id: str) -> topology.RouterDetail | None:
+    """Return the detail of this walk; None means that Neutron has no such router."""
+    if not memory.detail_read:
+        memory.detail = tools.neutron.router(router_id)
+        memory.detail_read = True
+        memory.last_detail = memory.detail or memory.last_detail
+        memory.shown = None
+    return memory.detail
+
+
+def read_ports(
+    tools: Tools, memory: Memory, router: topology.RouterDetail, *, fresh: bool = False
+) -> ports.Plug:
+    """Return the ports of the appliance, remembered as long as the same networks are needed."""
+    needed = needs.carrier_networks(router)
+    if fresh or memory.ports is None or memory.ports[0] != needed:
+        plug = ports.look(tools.neutron, router.id, needed, tools.settings.management_network_id)
+        memory.ports = (needed, plug)
+    return memory.ports[1]
+
+
+def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
+    """Ask Nova for the server: the known one, else whichever carries our mark."""
+    if memory.server is not None:
+        known = tools.nova.server(memory.server.id)
+        if known is not None and verdict.usable(known):
+            memory.server = known
+            return known
+    found = tools.nova.servers(names.resource(router_id), names.server_prefix(router_id))
+    chosen = verdict.choose(found)
+    if chosen is None or (memory.server is not None and chosen.id != memory.server.id):
+        memory.forget_server()
+    memory.server = chosen
+    return chosen
+
+
+def probe(tools: Tools, memory: Memory, management: Port | None) -> bool:
+    """Ask the appliance for its status; say whether it answered."""
+    address = tools.address_of(management)
+    memory.status = None
+    if address is not None:
+        try:
+            memory.status = tools.appliances.status(address)
+        except errors.Unavailable as error:
+            LOG.debug("appliance.silent address=%s reason=%s", address, error.reason)
+        except errors.ServiceError as error:
+            # Something answers, but not as an appliance does: to the tenant that is silence.
+            LOG.warning("appliance.odd_answer address=%s reason=%s", address, error.reason)
+    memory.answering = memory.status is not None
+    if memory.status is not None:
+        memory.serving = memory.status.digest is not None
+        memory.answered_by = memory.server.id if memory.server else None
+    return memory.answering
+
+
+def look(tools: Tools, memory: Memory, router: topology.RouterDetail) -> None:
+    """See whether the server is there and the appliance answers."""
+    plug = read_ports(tools, memory, router)
+    if memory.server is not None and probe(tools, memory, plug.management):
+        return
+    asked_already = memory.server is not None
+    before = memory.server.id if memory.server else None
+    server = read_server(tools, memory, router.id)
+    if server is None or not verdict.running(server):
+        return
+    if not asked_already or server.id != before:
+        probe(tools, memory, read_ports(tools, memory, router, fresh=True).management)
+
+
+def desired(
+    tools: Tools, memory: Memory, router: topology.RouterDetail, *, fresh: bool = False
+) -> verdict.Desired:
+    """Return what a healthy appliance would report."""
+    plug = read_ports(tools, memory, router, fresh=fresh)
+    if not plug.complete:
+        return verdict.Desired(macs=None, digest=None)
+    return verdict.Desired(
+        macs=plug.macs,
+        digest=contract.digest(build_document(tools, router, plug)),
+    )
+
+
+def build_document(
+    tools: Tools, router: topology.RouterDetail, plug: ports.Plug
+) -> contract.Document:
+    """Build the desired document for the ports that exist; the management port must."""
+    if plug.management is None:
+        raise errors.NotFound("network", "build document", "there is no management port")
+    carriers = {
+        network: document.Nic(mac_address=port.mac_address, network_id=network)
+        for network, port in plug.carriers.items()
+    }
+    return document.build(router, tools.management_nic(plug.management), carriers, tools.site)

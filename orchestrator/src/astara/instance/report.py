@@ -1,0 +1,83 @@
+"""The status that Neutron shows the tenant: what is wanted (pure), and sending the difference.
+
+Decides the word for the router and which of its ports and floating IPs are served. Must never
+fail a walk: what could not be sent differs from Neutron's view again next time. Called by the
+instance after each verb.
+"""
+
+from dataclasses import dataclass
+
+from ..clients import topology
+from ..drivers.router import needs
+from ..machine.vocabulary import InstanceState
+
+_STATUS = {
+    InstanceState.DOWN: "DOWN",
+    InstanceState.BOOTING: "BUILD",
+    InstanceState.UP: "BUILD",
+    InstanceState.CONFIGURED: "ACTIVE",
+    InstanceState.RESTART_NEEDED: "BUILD",
+    InstanceState.HOTPLUG_NEEDED: "BUILD",
+    InstanceState.DEGRADED: "BUILD",
+    InstanceState.ERROR: "ERROR",
+}
+# In these states nothing runs that could serve. In the others what was served before still is:
+# an appliance that waits for a NIC or a push, or that an error left alone, keeps routing.
+_NOTHING_RUNS = frozenset(
+    {InstanceState.DOWN, InstanceState.BOOTING, InstanceState.RESTART_NEEDED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A router's status and what is served; None leaves ports and floating IPs as they are."""
+
+    status: str
+    ports: frozenset[str] | None
+    floatingips: frozenset[str] | None
+
+
+def wanted(state: InstanceState, router: topology.RouterDetail) -> Report | None:
+    """Return what Neutron should show for a router in this state; None: nothing to say."""
+    status = _STATUS.get(state)
+    if status is None:
+        return None
+    if state in _NOTHING_RUNS or not router.admin_state_up:
+        shown = "DOWN" if not router.admin_state_up and status == "ACTIVE" else status
+        return Report(shown, frozenset(), frozenset())
+    if state is not InstanceState.CONFIGURED:
+        return Report(status, None, None)
+    return Report(
+        status,
+        frozenset(port.id for port in needs.logical_ports(router)),
+        frozenset(fip.id for fip in needs.associated_floatingips(router)),
+    )
+
+
+def shown(router: topology.RouterDetail) -> Report:
+    """Return what Neutron shows now."""
+    return Report(
+        router.status,
+        frozenset(port.id for port in needs.logical_ports(router) if port.status == "ACTIVE"),
+        frozenset(
+            fip.id for fip in needs.associated_floatingips(router) if fip.status == "ACTIVE"
+        ),
+    )
+
+
+def differs(want: Report, seen: Report) -> bool:
+    """Say whether there is anything to send."""
+    return (
+        want.status != seen.status
+        or (want.ports is not None and want.ports != seen.ports)
+        or (want.floatingips is not None and want.floatingips != seen.floatingips)
+    )
+
+
+def after(want: Report, seen: Report) -> Report:
+    """Return what Neutron shows once ``want`` was sent."""
+    return Report(
+        want.status,
+        seen.ports if want.ports is None else want.ports,
+        seen.floatingips if want.floatingips is None else want.floatingips,
+    )

@@ -1,0 +1,59 @@
+"""What instances need of the configuration, as plain values.
+
+Decides nothing; the only module of this package that knows names of options (beside
+``factory``). Called once per process.
+"""
+
+import logging
+import pathlib
+from dataclasses import dataclass
+from typing import Any
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Values that stay the same for the life of a process."""
+
+    host: str
+    management_network_id: str
+    management_subnet_id: str
+    image_id: str
+    flavor: str
+    api_port: int
+    alive_timeout_s: float
+    config_timeout_s: float
+    metadata_port: int
+    metadata_secret: str
+    ssh_public_key: str = ""
+    dns_forwarders: tuple[str, ...] = ()
+    dns_domain: str = ""
+
+
+def from_conf(conf: Any) -> Settings:
+    """Read the settings from a parsed oslo.config object."""
+    return Settings(
+        host=conf.host,
+        management_network_id=conf.management_network_id,
+        management_subnet_id=conf.management_subnet_id,
+        image_id=conf.router.image_uuid,
+        flavor=conf.router.instance_flavor,
+        api_port=conf.router.mgt_service_port,
+        alive_timeout_s=conf.alive_timeout,
+        config_timeout_s=conf.config_timeout,
+        metadata_port=conf.astara_metadata_port,
+        metadata_secret=conf.metadata_proxy_shared_secret,
+        ssh_public_key=_read_key(conf.ssh_public_key),
+        dns_forwarders=tuple(conf.dns_forwarders),
+        dns_domain=conf.dns_domain or "",
+    )
+
+
+def _read_key(path: str) -> str:
+    """Read the public key; without one, appliances boot and nobody can log in."""
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        LOG.info("ssh_public_key.absent path=%s reason=%s", path, error)
+        return ""

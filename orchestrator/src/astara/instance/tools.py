@@ -1,0 +1,88 @@
+"""What the verbs of an instance work with: clients, settings, facts that rarely change.
+
+Decides nothing. One per process, shared by its threads. Made by ``factory``.
+"""
+
+import ipaddress
+import threading
+import time
+from dataclasses import dataclass
+
+from ..clients.appliance import Appliances
+from ..clients.neutron import Neutron, Port
+from ..clients.nova import Nova
+from ..drivers.router.document import Nic, Site
+from . import ports
+from .settings import Settings
+
+_FACTS_LAST_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementFacts:
+    """What Neutron says about the management network and its subnet."""
+
+    prefix_length: int
+    mtu: int | None
+
+
+class Tools:
+    """Clients, settings and the remembered facts of one process."""
+
+    def __init__(
+        self,
+        neutron: Neutron,
+        nova: Nova,
+        appliances: Appliances,
+        settings: Settings,
+        own_address: str,
+    ):
+        self.neutron = neutron
+        self.nova = nova
+        self.appliances = appliances
+        self.settings = settings
+        self.site = Site(
+            host=settings.host,
+            address=own_address,
+            metadata_port=settings.metadata_port,
+            metadata_secret=settings.metadata_secret,
+            dns_forwarders=settings.dns_forwarders,
+            dns_domain=settings.dns_domain,
+        )
+        self._lock = threading.Lock()
+        self._facts: tuple[float, ManagementFacts] | None = None
+        self._flavor_id: str | None = None
+
+    def management_facts(self) -> ManagementFacts:
+        """Return what is known about the management network, read anew every ten minutes."""
+        with self._lock:
+            if self._facts is None or time.monotonic() - self._facts[0] > _FACTS_LAST_S:
+                subnet = self.neutron.subnet(self.settings.management_subnet_id)
+                network = self.neutron.network(self.settings.management_network_id)
+                length = ipaddress.ip_network(subnet.cidr).prefixlen
+                self._facts = (time.monotonic(), ManagementFacts(length, network.mtu))
+            return self._facts[1]
+
+    def flavor_id(self) -> str:
+        """Return the id of the configured flavor, which may be given by name."""
+        with self._lock:
+            if self._flavor_id is None:
+                self._flavor_id = self.nova.flavor_id(self.settings.flavor)
+            return self._flavor_id
+
+    def address_of(self, management: Port | None) -> str | None:
+        """Return the address at which an appliance with this management port is reached."""
+        if management is None:
+            return None
+        return ports.address_of(management, self.settings.management_subnet_id)
+
+    def management_nic(self, management: Port) -> Nic:
+        """Describe the management NIC of an appliance."""
+        facts = self.management_facts()
+        address = self.address_of(management)
+        return Nic(
+            mac_address=management.mac_address,
+            network_id=management.network_id,
+            addresses=(f"{address}/{facts.prefix_length}",) if address else (),
+            mtu=facts.mtu,
+        )
