@@ -21,6 +21,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from ..system import daemon, netlink, process
+
 if TYPE_CHECKING:
     from astara_contract.document import Document, Interface
 
@@ -48,6 +50,10 @@ class ApplyFailed(DriverError):
 
 class VerifyFailed(DriverError):
     """A change was made, but its effect is not there."""
+
+
+EFFECT_ERRORS = (OSError, process.CommandFailed, daemon.DaemonDied, netlink.NetlinkRefused)
+"""What `system` raises when the world refuses; drivers may let it pass."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

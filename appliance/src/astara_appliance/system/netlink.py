@@ -22,6 +22,13 @@ _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
 _RTNH_F_ONLINK = 4
+
+BOOT_PROTOCOL = 3
+"""RTPROT_BOOT: routes set up at boot, of management."""
+
+BOOT_METRIC = 2000
+"""Worse than any route of a document."""
+
 # Devices of software on top of NICs; a NIC in the sense of the document is hardware (no kind) or a
 # veth end.
 _STACKED = {

@@ -74,7 +74,7 @@ def default_routes(document: Document, facts: base.Facts) -> tuple[Route, ...]:
     """Return the default routes by the external networks, at most one for each IP version."""
     found: dict[int, Route] = {}
     for network in document.networks:
-        if network.network_type != "external":
+        if network.network_type != "external" or facts.find(network.interface) is None:
             continue
         for gateway in _gateways(network, document.default_v4_gateway):
             route = _default_route(network, gateway, facts)

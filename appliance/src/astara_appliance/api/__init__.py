@@ -1,0 +1,3 @@
+"""The HTTP face of the appliance: `routes` says what is answered, `server` runs it behind
+gunicorn.
+"""

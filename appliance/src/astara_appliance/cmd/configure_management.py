@@ -1,0 +1,92 @@
+"""`astara-configure-management`: bring up the management NIC as boot wants it and remember it for
+the agent.
+
+    astara-configure-management <mac> <ip/len> [--mtu N]     as cloud-init's bootcmd calls it
+    astara-configure-management [--config-drive /mnt]        reads key `astara` of the user data
+
+Also installs the operator's ssh keys for the user `astara`, if that user exists. May be run any
+number of times.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from ..system import config_drive, management, netlink, ssh_keys
+from ..system.paths import Paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Set up management; return the exit status."""
+    options = _parse(argv)
+    paths = Paths.under(options.root) if options.root else Paths()
+    try:
+        boot = config_drive.read(options.config_drive)
+        settings = _settings(options, boot)
+        management.check(settings)
+        paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        management.save(paths.state_dir, settings)
+        device = management.bring_up(settings)
+        if boot is not None:
+            ssh_keys.install(boot.ssh_keys)
+    except (
+        management.ManagementError,
+        config_drive.ConfigDriveError,
+        netlink.NetlinkRefused,
+        OSError,
+    ) as error:
+        print(f"astara-configure-management: {error}", file=sys.stderr)
+        return 1
+    print(f"management: {device} {settings.mac} {' '.join(settings.addresses)}")
+    return 0
+
+
+def _settings(
+    options: argparse.Namespace, boot: config_drive.BootData | None
+) -> management.Management:
+    told = boot.management if boot is not None else None
+    if options.mac is None:
+        if told is None:
+            raise management.ManagementError(
+                "no arguments, and no user data with the key `astara`"
+            )
+        return told
+    if options.address is None:
+        raise management.ManagementError("give the address (ip/len) beside the MAC")
+    same = told is not None and told.mac.lower() == options.mac.lower()
+    base = (
+        told if told is not None and same else management.Management(mac=options.mac, addresses=())
+    )
+    addresses = tuple(dict.fromkeys((options.address, *base.addresses)))
+    return management.Management(
+        mac=options.mac.lower(),
+        addresses=addresses,
+        mtu=options.mtu if options.mtu is not None else base.mtu,
+        api_port=base.api_port,
+        routes=base.routes,
+    )
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="astara-configure-management",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("mac", nargs="?", help="MAC address of the management NIC")
+    parser.add_argument("address", nargs="?", help="its address with prefix length")
+    parser.add_argument("--mtu", type=int, default=None, help="MTU in bytes (default: leave)")
+    parser.add_argument(
+        "--config-drive",
+        type=pathlib.Path,
+        default=pathlib.Path("/mnt"),
+        help="where the config drive is mounted (default: /mnt, else the label config-2)",
+    )
+    parser.add_argument(
+        "--root", type=pathlib.Path, default=None, help="keep all files below this directory"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

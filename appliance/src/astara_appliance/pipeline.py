@@ -1,0 +1,267 @@
+"""Turn a pushed document into the state of this host, all of it or nothing.
+
+    validate -> render -> check -> (diff -> apply, driver by driver) -> verify -> commit | roll
+    back
+
+It decides order, what is skipped, when to go back and what is remembered. It never knows what a
+driver does. A bad document changes nothing; a failed apply puts back what ran before and names the
+driver and the reason. What is in effect already costs an observation, not an apply. One document
+at a time: a second push waits, with a deadline.
+
+The same steps, without the strictness, bring a restarted agent or a rebooted host back to the
+committed document (`repair`): they find nothing to do when nothing was lost, so daemons and
+traffic do not notice a restart of the agent.
+
+    PushError
+     +- Busy          another push is being applied; try again later
+     +- StaleEpoch    the sender no longer owns this appliance
+     +- PushFailed    a driver could not bring the document into effect
+
+Called by the API and by the watch loop.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from astara_contract import document as contract
+
+from . import clock, facts, store
+from .drivers import base, registry
+
+LOG = logging.getLogger(__name__)
+
+LOCK_TIMEOUT_S = 20.0
+
+
+class PushError(Exception):
+    """A push was not taken."""
+
+
+class Busy(PushError):
+    """Another document is being applied."""
+
+
+class StaleEpoch(PushError):
+    """The push carries a lower epoch than one already accepted."""
+
+    def __init__(self, epoch: int, highest: int) -> None:
+        self.epoch = epoch
+        self.highest = highest
+        super().__init__(f"epoch {epoch} is lower than {highest}")
+
+
+class PushFailed(PushError):
+    """`driver` failed for `reason`; `rolled_back` tells whether what ran before runs again."""
+
+    def __init__(self, driver: str, reason: str, *, rolled_back: bool = True) -> None:
+        self.driver = driver
+        self.reason = reason
+        self.rolled_back = rolled_back
+        super().__init__(f"{driver}: {reason}")
+
+
+class Step(NamedTuple):
+    """A driver and what it is to bring about."""
+
+    driver: registry.AnyDriver
+    desired: Any
+
+
+class Pipeline:
+    """The one way by which a document takes effect."""
+
+    def __init__(
+        self,
+        drivers: Sequence[registry.AnyDriver],
+        names: facts.NicNames,
+        keep: store.Store,
+        *,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> None:
+        self._drivers = tuple(drivers)
+        self._names = names
+        self._store = keep
+        self._lock = threading.Lock()
+        self._lock_timeout_s = lock_timeout_s
+        self._committed = keep.load()
+        self._in_effect: dict[str, Any] = {}
+
+    @property
+    def committed(self) -> store.Committed:
+        """What is committed; never half of an update."""
+        return self._committed
+
+    def put(self, source: bytes, epoch: int | None = None) -> store.Committed:
+        """Bring the document in `source` into effect and return what is committed then.
+
+        Raises ContractError for a bad document, else a PushError.
+        """
+        document = contract.parse(source)
+        if not self._lock.acquire(timeout=self._lock_timeout_s):
+            raise Busy("another document is being applied")
+        try:
+            self._accept_epoch(epoch)
+            return self._put(document)
+        finally:
+            self._lock.release()
+
+    def repair(self) -> tuple[str, ...]:
+        """Undo drift from the committed document; return the drivers that had to act.
+
+        Networks whose NIC is missing are left out. Before the first push everything but management
+        is closed. Does nothing while a push is being applied. Raises PushFailed.
+        """
+        if self._store.unreadable or not self._lock.acquire(blocking=False):
+            return ()
+        try:
+            steps = self._plan(self._pruned(self._committed.document or contract.Document()))
+            self._check(steps)
+            changed = self._apply(steps)
+            self._verify(changed)
+            return tuple(step.driver.name for step in changed)
+        finally:
+            self._lock.release()
+
+    def _put(self, document: contract.Document) -> store.Committed:
+        started = clock.monotonic()
+        digest = contract.digest(document)
+        try:
+            self._require_nics(document)
+            steps = self._plan(document)
+            self._check(steps)
+        except PushFailed as failure:
+            LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
+            raise
+        try:
+            changed = self._apply(steps)
+            self._verify(changed)
+        except PushFailed as failure:
+            rolled_back = self._roll_back()
+            LOG.error(
+                "push-failed driver=%s rolled_back=%s reason=%s",
+                failure.driver,
+                rolled_back,
+                failure.reason,
+            )
+            raise PushFailed(failure.driver, failure.reason, rolled_back=rolled_back) from failure
+        self._commit(document, digest)
+        LOG.info(
+            "push-applied digest=%s changed=%s seconds=%.3f",
+            digest[:12],
+            ",".join(step.driver.name for step in changed) or "nothing",
+            clock.monotonic() - started,
+        )
+        return self._committed
+
+    def _accept_epoch(self, epoch: int | None) -> None:
+        if epoch is None or epoch == self._committed.epoch:
+            return
+        if epoch < self._committed.epoch:
+            raise StaleEpoch(epoch, self._committed.epoch)
+        # On disk before anything is done: a former owner is locked out even if this push fails.
+        self._save(msgspec.structs.replace(self._committed, epoch=epoch))
+
+    def _commit(self, document: contract.Document, digest: str) -> None:
+        before = self._committed
+        if digest == before.digest:
+            unchanged = before.pushes_unchanged + 1
+            self._save(msgspec.structs.replace(before, pushes_unchanged=unchanged))
+            return
+        self._save(
+            msgspec.structs.replace(
+                before,
+                document=document,
+                digest=digest,
+                applied_at=clock.now(),
+                pushes_applied=before.pushes_applied + 1,
+            )
+        )
+
+    def _save(self, committed: store.Committed) -> None:
+        self._store.save(committed)
+        self._committed = committed
+
+    def _require_nics(self, document: contract.Document) -> None:
+        present = facts.gather(self._names)
+        for network in document.networks:
+            if present.find(network.interface) is None:
+                nic = network.interface.lladdr or network.interface.ifname
+                raise PushFailed("interfaces", f"no NIC {nic} for network {network.network_id}")
+
+    def _pruned(self, document: contract.Document) -> contract.Document:
+        present = facts.gather(self._names)
+        networks = tuple(n for n in document.networks if present.find(n.interface) is not None)
+        if len(networks) == len(document.networks):
+            return document
+        return msgspec.structs.replace(document, networks=networks)
+
+    def _plan(self, document: contract.Document) -> tuple[Step, ...]:
+        present = facts.gather(self._names)
+        steps = []
+        for driver in self._drivers:
+            with _blamed_on(driver):
+                steps.append(Step(driver, driver.render(document, present)))
+        return tuple(steps)
+
+    def _check(self, steps: Sequence[Step]) -> None:
+        for driver, desired in steps:
+            if self._in_effect.get(driver.name) != desired:
+                with _blamed_on(driver):
+                    driver.check(desired)
+
+    def _apply(self, steps: Sequence[Step]) -> list[Step]:
+        """Apply what differs and return the steps that had an effect."""
+        changed = []
+        for step in steps:
+            driver, desired = step
+            with _blamed_on(driver):
+                change = driver.diff(driver.observe(), desired)
+                if change:
+                    self._in_effect.pop(driver.name, None)
+                    driver.apply(change)
+                    changed.append(step)
+                else:
+                    self._in_effect[driver.name] = desired
+        return changed
+
+    def _verify(self, steps: Sequence[Step]) -> None:
+        for driver, desired in steps:
+            with _blamed_on(driver):
+                driver.verify(desired)
+            self._in_effect[driver.name] = desired
+
+    def _roll_back(self) -> bool:
+        """Go back to the committed document, driver by driver; return whether all got there."""
+        complete = True
+        try:
+            steps = self._plan(self._pruned(self._committed.document or contract.Document()))
+        except PushFailed as failure:
+            LOG.error("roll-back-failed driver=%s reason=%s", failure.driver, failure.reason)
+            return False
+        for step in steps:
+            try:
+                self._verify(self._apply([step]))
+            except PushFailed as failure:
+                complete = False
+                LOG.error("roll-back-failed driver=%s reason=%s", failure.driver, failure.reason)
+        return complete
+
+
+@contextlib.contextmanager
+def _blamed_on(driver: registry.AnyDriver) -> Iterator[None]:
+    """Turn whatever a driver raises into PushFailed with its name."""
+    try:
+        yield
+    except base.DriverError as error:
+        raise PushFailed(driver.name, error.reason) from error
+    except base.EFFECT_ERRORS as error:
+        raise PushFailed(driver.name, str(error)) from error
+    except Exception as error:
+        # A bug in one driver: the document must be taken back all the same, or half of it stays.
+        LOG.exception("driver-bug driver=%s", driver.name)
+        raise PushFailed(driver.name, f"internal error ({type(error).__name__})") from error

@@ -1,0 +1,96 @@
+"""Look after the appliance between pushes: undo drift, and find out whether the gateways answer.
+
+Two loops in daemon threads, both with jitter and both outliving any single failure. They never
+decide what the appliance should be. Started by the agent's worker process.
+"""
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable
+
+from . import clock, facts, pipeline
+from .drivers.routes import plan
+from .system import netlink, process
+
+LOG = logging.getLogger(__name__)
+
+REPAIR_EVERY_S = 30.0
+REPAIR_RETRY_S = 3.0
+PROBE_EVERY_S = 10.0
+PING_TIMEOUT_S = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reachability:
+    """Whether the default gateway of each IP version answered last time."""
+
+    v4: bool = False
+    v6: bool = False
+
+
+class Watch:
+    """Both loops and what they found."""
+
+    def __init__(self, line: pipeline.Pipeline, names: facts.NicNames) -> None:
+        self._line = line
+        self._names = names
+        self._stopped = threading.Event()
+        self.reachability = Reachability()
+
+    def start(self) -> None:
+        """Start the loops; the first repair brings a restarted agent back to its document."""
+        for task in (self._repair_loop, self._probe_loop):
+            threading.Thread(target=task, name=task.__name__.strip("_"), daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the loops end."""
+        self._stopped.set()
+
+    def _repair_loop(self) -> None:
+        self._every(self._repair, REPAIR_EVERY_S, REPAIR_RETRY_S)
+
+    def _probe_loop(self) -> None:
+        self._every(self._probe, PROBE_EVERY_S, PROBE_EVERY_S)
+
+    def _every(self, task: Callable[[], None], pause_s: float, retry_s: float) -> None:
+        """Run `task` until stopped; after failures pauses grow from `retry_s` to `pause_s`."""
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                task()
+                failures = 0
+            except pipeline.PushFailed as error:
+                failures += 1
+                LOG.error("repair-failed driver=%s reason=%s", error.driver, error.reason)
+            except Exception:
+                # Loop boundary: nothing that goes wrong in one round may end the watching.
+                failures += 1
+                LOG.exception("watch-failed task=%s", task.__name__)
+            wait_s = min(pause_s, retry_s * 2 ** (failures - 1)) if failures else pause_s
+            self._stopped.wait(clock.jittered(wait_s))
+
+    def _repair(self) -> None:
+        repaired = self._line.repair()
+        if repaired:
+            LOG.warning("drift-repaired drivers=%s", ",".join(repaired))
+
+    def _probe(self) -> None:
+        document = self._line.committed.document
+        answers = {4: False, 6: False}
+        if document is not None:
+            for route in plan.default_routes(document, facts.gather(self._names)):
+                answers[6 if ":" in route.destination else 4] = _answers(route)
+        self.reachability = Reachability(v4=answers[4], v6=answers[6])
+
+
+def _answers(route: netlink.Route) -> bool:
+    hop = route.nexthops[0]
+    target = f"{hop.gateway}%{hop.device}" if hop.gateway.startswith("fe80:") else hop.gateway
+    try:
+        process.run(
+            ["ping", "-n", "-q", "-c", "1", "-W", str(PING_TIMEOUT_S), target], timeout_s=5
+        )
+    except process.CommandFailed:
+        return False
+    return True

@@ -1,0 +1,34 @@
+"""Assemble the agent inside its worker process: drivers, pipeline, watch loops, routes.
+
+It decides what belongs together and nothing else. Called by the server once per worker.
+"""
+
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+from . import clock, facts, pipeline, store, watch
+from .api import routes
+from .drivers import registry
+
+if TYPE_CHECKING:
+    import flask
+
+    from .system.paths import Paths
+
+
+def build(paths: "Paths", management_mac: str) -> "flask.Flask":
+    """Return the application; the watch loops run, the first repair is on its way."""
+    names = facts.NicNames(paths.state_dir, management_mac)
+    line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))
+    watching = watch.Watch(line, names)
+    watching.start()
+    return routes.build_app(
+        routes.Parts(
+            line=line,
+            names=names,
+            watch=watching,
+            agent_version=importlib.metadata.version("astara-appliance"),
+            booted_at=clock.booted_at(),
+            agent_started_at=clock.now(),
+        )
+    )
