@@ -24,6 +24,7 @@ from neutron.db import (
 )
 from neutron.db.models import l3 as l3_models
 from neutron.quota import resource_registry
+from neutron_lib import rpc
 from neutron_lib.api import validators
 from neutron_lib.api.definitions import (
     extraroute,
@@ -37,6 +38,7 @@ from neutron_lib.api.definitions import (
     l3_port_ip_change_not_allowed,
 )
 from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
 from neutron_lib.db import resource_extend
 from neutron_lib.plugins import constants as plugin_constants
 from neutron_lib.plugins import directory
@@ -45,7 +47,7 @@ from oslo_config import cfg
 
 from . import appliance_api, status
 from . import extensions as our_extensions
-from .queries import statuses
+from .queries import ports, statuses
 
 ha_options.register_db_l3_hamode_opts()
 
@@ -121,6 +123,28 @@ class AstaraRouterPlugin(
     def update_router_gw_ports(self, context: Any, network: Any, subnet: Any) -> None:
         """Give gateway ports an address of a subnet that an external network just got."""
         self._update_router_gateway_ports(context, network, subnet)
+        with db_api.CONTEXT_READER.using(context):
+            moved = ports.routers_with_gateway_on(context.session, subnet["id"])
+        for router_id in moved:
+            self._announce(context, self.get_router(context.elevated(), router_id))
+
+    def add_extraroutes(self, context: Any, router_id: str, body: Any = None) -> Any:
+        """Add extra routes; unlike an update of `routes` this would go by unannounced."""
+        changed = super().add_extraroutes(context, router_id, body)
+        self._announce(context, changed[l3.ROUTER])
+        return changed
+
+    def remove_extraroutes(self, context: Any, router_id: str, body: Any = None) -> Any:
+        """Remove extra routes; announced for the same reason."""
+        changed = super().remove_extraroutes(context, router_id, body)
+        self._announce(context, changed[l3.ROUTER])
+        return changed
+
+    @staticmethod
+    def _announce(context: Any, router: Any) -> None:
+        # The API layer announces updates of resources, but neither actions nor what follows from
+        # another resource; the stock plug-in tells its agents of these by RPC.
+        rpc.get_notifier("network").info(context, "router.update.end", {l3.ROUTER: router})
 
     @staticmethod
     @resource_extend.extends([l3.ROUTERS])

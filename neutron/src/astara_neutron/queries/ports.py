@@ -39,6 +39,22 @@ def of_routers_on(session: Any, network_ids: Collection[str]) -> list[facts.Port
     return _router_ports(session, models_v2.Port.network_id.in_(network_ids))
 
 
+def routers_with_gateway_on(session: Any, subnet_id: str) -> list[str]:
+    """Return the routers whose gateway port has an address on this subnet."""
+    port, address, owner = models_v2.Port, models_v2.IPAllocation, l3.RouterPort
+    rows = session.execute(
+        sa.select(owner.router_id)
+        .join(port, port.id == owner.port_id)
+        .join(address, address.port_id == port.id)
+        .where(
+            address.subnet_id == subnet_id,
+            port.device_owner == constants.DEVICE_OWNER_ROUTER_GW,
+        )
+        .order_by(owner.router_id)
+    )
+    return [row.router_id for row in rows]
+
+
 def tallies(session: Any, network_ids: Collection[str]) -> dict[str, facts.PortTally]:
     """Return what stands for a network's other ports in a generation; none without such ports."""
     port, attributes = models_v2.Port, standard_attr.StandardAttribute
