@@ -1,0 +1,432 @@
+"""A real appliance between real networks, all of it in throw-away namespaces.
+
+    appliance_host   an ApplianceHost: the real agent in its own network, mount, PID and UTS namespace
+    segment          a network that the appliance is plugged into (a bridge); add_host() puts a machine on it
+
+    nic = appliance_host.plug("blue")                   # a NIC on network "blue", made when first named
+    vm = appliance_host.segments["blue"].add_host("vm1", ["192.168.0.10/24"], gateway="192.168.0.1")
+    appliance_host.start_agent()
+    answer = appliance_host.push(appliance_host.document([appliance_host.network("internal", nic, [...])]))
+    vm.run("ping", "-c1", "192.168.0.1")
+
+Requests to the API come from a machine on the management network, as the orchestrator's would.
+Everything is removed after the test: processes by the end of their PID namespace, devices and
+namespaces by name.
+"""
+
+import contextlib
+import dataclasses
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from pyroute2 import netns
+
+MANAGEMENT_ADDRESS = "fdca:3ba5:a17a:acda::2"
+MANAGEMENT_PEER = "fdca:3ba5:a17a:acda::1"
+API_PORT = 5000
+_COUNTER = itertools.count(1)
+
+
+def eventually(probe: Callable[[], Any], timeout_s: float = 10.0, what: str = "") -> Any:
+    """Return the first true value of `probe`, polled until `timeout_s` is over; then fail."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never happened: {what or probe}")
+        time.sleep(0.05)
+
+
+def command(*argv: str, timeout_s: float = 20.0, check: bool = True, stdin: str = "") -> str:
+    """Run a program, return what it printed; CalledProcessError shows stderr."""
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin
+    )
+    if check and done.returncode:
+        raise AssertionError(
+            f"{' '.join(argv)}: status {done.returncode}: {done.stdout}{done.stderr}"
+        )
+    return done.stdout
+
+
+class Host:
+    """A machine on a segment: a network namespace with one NIC, eth0."""
+
+    def __init__(self, namespace: str, mac: str) -> None:
+        self.netns = namespace
+        self.mac = mac
+
+    def run(self, *argv: str, timeout_s: float = 20.0, check: bool = True) -> str:
+        """Run a program there and return what it printed."""
+        return command("ip", "netns", "exec", self.netns, *argv, timeout_s=timeout_s, check=check)
+
+    def succeeds(self, *argv: str, timeout_s: float = 20.0) -> bool:
+        """Run a program there and tell whether it ended with status 0."""
+        full = ["ip", "netns", "exec", self.netns, *argv]
+        return not subprocess.run(
+            full, capture_output=True, timeout=timeout_s, check=False
+        ).returncode
+
+    def pings(self, target: str, *options: str) -> bool:
+        """Tell whether `target` answers one ping within a second."""
+        return self.succeeds("ping", "-n", "-c", "1", "-W", "1", *options, target)
+
+    def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start a program there; the caller ends it."""
+        full = ["ip", "netns", "exec", self.netns, *argv]
+        return subprocess.Popen(full, text=True, **options)
+
+    def inside(self, function: Callable[[], Any]) -> Any:
+        """Call `function` in a thread that lives in this namespace; sockets made there belong to
+        it.
+        """
+        outcome: list[Any] = []
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                netns.setns(self.netns)
+                outcome.append(function())
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def http(
+        self,
+        address: str,
+        port: int,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> tuple[int, bytes]:
+        """Make one HTTP request from this machine: (status, body). OSError if nobody answers."""
+
+        def ask() -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
+            with contextlib.closing(connection):
+                connection.request(method, path, body=body, headers=headers or {})
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+
+        return self.inside(ask)
+
+
+class Segment:
+    """A network: a bridge in a namespace of its own."""
+
+    def __init__(self, name: str, token: str) -> None:
+        self.name = name
+        self.netns = f"{token}-{name}"
+        self.hosts: dict[str, Host] = {}
+        self._ports = itertools.count(1)
+        _make_namespace(self.netns)
+        _ip(
+            self.netns,
+            "link add br0 type bridge forward_delay 0 mcast_snooping 0\nlink set br0 up\n",
+        )
+
+    def add_port(self, namespace: str, device: str, mac: str, mtu: int = 1500) -> None:
+        """Plug a NIC called `device` with `mac` into the network, in `namespace`; it is down."""
+        port = f"port{next(self._ports)}"
+        _ip(
+            self.netns,
+            f"link add {port} mtu {mtu} type veth peer name {device} address {mac} mtu {mtu}"
+            f" netns {namespace}\nlink set {port} master br0 up\n",
+        )
+
+    def add_host(
+        self, name: str, addresses: Sequence[str] = (), *, gateway: str = "", mtu: int = 1500
+    ) -> Host:
+        """Put a machine on the network; without addresses it configures itself (DHCP, RA) or not
+        at all.
+        """
+        namespace, mac = f"{self.netns}-{name}", new_mac()
+        _make_namespace(namespace)
+        self.add_port(namespace, "eth0", mac, mtu)
+        batch = "link set lo up\nlink set eth0 up\n"
+        batch += "".join(f"addr add {address} dev eth0 nodad\n" for address in addresses)
+        batch += f"route add default via {gateway} dev eth0\n" if gateway else ""
+        _ip(namespace, batch)
+        host = self.hosts[name] = Host(namespace, mac)
+        return host
+
+    def close(self) -> None:
+        for host in self.hosts.values():
+            _drop_namespace(host.netns)
+        _drop_namespace(self.netns)
+
+
+@dataclasses.dataclass(frozen=True)
+class PluggedNic:
+    """A NIC of the appliance."""
+
+    mac: str
+    device: str
+    segment: Segment
+
+
+class ApplianceHost:
+    """The appliance: its namespaces, its NICs, its agent."""
+
+    def __init__(self) -> None:
+        self.token = f"ap{os.getpid()}x{next(_COUNTER)}"
+        self.netns = f"{self.token}-vm"
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="astara-appliance-", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.segments: dict[str, Segment] = {}
+        self.nics: list[PluggedNic] = []
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._log = (self.root / "agent.log").open("ab")
+        _make_namespace(self.netns)
+        _ip(self.netns, "link set lo up\n")
+        (self.root / "etc").mkdir()
+        self._boot()
+        self.management = self.plug("mgt")
+        self.orchestrator = self.segments["mgt"].add_host("orch", [f"{MANAGEMENT_PEER}/64"])
+
+    def _boot(self) -> None:
+        script = "mount -t tmpfs tmpfs /run && hostname fresh && exec sh -c 'while :; do sleep 60 & wait; done'"
+        unshare = [
+            "unshare",
+            "--mount",
+            "--uts",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]
+        self._shell = subprocess.Popen(
+            ["ip", "netns", "exec", self.netns, *unshare, "sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+        )
+        self.init_pid = eventually(
+            lambda: children(self._shell.pid), what="init of the appliance"
+        )[0]
+        eventually(lambda: self.execute("hostname") == "fresh\n", what="boot of the appliance")
+
+    def plug(self, network: str, *, device: str | None = None, mtu: int = 1500) -> PluggedNic:
+        """Hot-plug a NIC into `network`."""
+        segment = self.segments.get(network)
+        if segment is None:
+            segment = self.segments[network] = Segment(network, self.token)
+        nic = PluggedNic(new_mac(), device or f"eth{len(self.nics)}", segment)
+        segment.add_port(self.netns, nic.device, nic.mac, mtu)
+        self.nics.append(nic)
+        return nic
+
+    def unplug(self, nic: PluggedNic) -> None:
+        """Take a NIC away."""
+        _ip(self.netns, f"link del {nic.device}\n")
+        self.nics.remove(nic)
+
+    def argv(self, *argv: str) -> list[str]:
+        """Return the command line that runs `argv` inside the appliance."""
+        enter = ["nsenter", "-t", str(self.init_pid), "--mount", "--uts", "--pid", "--net"]
+        return [*enter, "--", *argv]
+
+    def execute(self, *argv: str, check: bool = True, timeout_s: float = 20.0) -> str:
+        """Run a program inside the appliance and return what it printed."""
+        return command(*self.argv(*argv), check=check, timeout_s=timeout_s)
+
+    def configure_management(self, *options: str) -> str:
+        """Run astara-configure-management as cloud-init would."""
+        arguments = (self.management.mac, f"{MANAGEMENT_ADDRESS}/64", *options)
+        return self.execute(
+            script("astara-configure-management"), *arguments, "--root", str(self.root)
+        )
+
+    def start_agent(self) -> None:
+        """Start the agent and wait until the API answers."""
+        if not (self.root / "var/lib/astara/management.json").exists():
+            self.configure_management()
+        self._agent = subprocess.Popen(
+            self.argv(script("astara-appliance"), "--root", str(self.root)),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        eventually(self._answers, 20, "API of the agent: " + str(self.root / "agent.log"))
+
+    def agent_pids(self) -> list[int]:
+        """Return the host's PIDs of the agent: arbiter and worker."""
+        assert self._agent is not None
+        arbiter = children(self._agent.pid)
+        return [*arbiter, *(pid for parent in arbiter for pid in children(parent))]
+
+    def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the agent; daemons that it started stay."""
+        assert self._agent is not None
+        pids = self.agent_pids()
+        for pid in pids if number == signal.SIGKILL else pids[:1]:
+            os.kill(pid, number)
+        self._agent.wait(20)
+        self._agent = None
+
+    def restart_agent(self) -> None:
+        """Kill the agent as hard as can be and start it again."""
+        self.kill_agent()
+        self.start_agent()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Ask the API from the management network: (status, decoded JSON or text)."""
+        number, raw = self.orchestrator.http(
+            MANAGEMENT_ADDRESS, API_PORT, path, method=method, body=body, headers=headers
+        )
+        try:
+            return number, json.loads(raw)
+        except ValueError:
+            return number, raw.decode()
+
+    def get(self, path: str) -> Any:
+        """GET from the API; anything but 200 fails."""
+        number, answer = self.request("GET", path)
+        assert number == 200, (path, number, answer, self.agent_log())
+        return answer
+
+    def try_push(self, document: Any, **headers: str) -> tuple[int, Any]:
+        """PUT a document; return status and answer."""
+        headers = {"Content-Type": "application/json"} | headers
+        return self.request("PUT", "/v1/system/config", json.dumps(document).encode(), headers)
+
+    def push(self, document: Any, **headers: str) -> Any:
+        """PUT a document that must be accepted."""
+        number, answer = self.try_push(document, **headers)
+        assert number == 200, (number, answer, self.agent_log())
+        return answer
+
+    def document(self, networks: Sequence[dict[str, Any]] = (), **keys: Any) -> dict[str, Any]:
+        """Return a desired document with the management network and `networks`."""
+        management = {
+            "network_id": "mgt",
+            "network_type": "management",
+            "interface": {
+                "ifname": "ge0",
+                "lladdr": self.management.mac,
+                "addresses": [f"{MANAGEMENT_ADDRESS}/64"],
+            },
+        }
+        return {
+            "router_id": "11111111-2222-3333-4444-555555555555",
+            "tenant_id": "tenant",
+            "hostname": "ak-tenant",
+            "networks": [management, *networks],
+        } | keys
+
+    @staticmethod
+    def network(
+        kind: str, nic: PluggedNic, addresses: Sequence[str], subnets: Any = (), **keys: Any
+    ) -> dict[str, Any]:
+        """Return the document's entry of one network; subnets are CIDRs or whole objects."""
+        return {
+            "network_id": nic.segment.name,
+            "network_type": kind,
+            "interface": {"lladdr": nic.mac, "addresses": list(addresses)},
+            "subnets": [s if isinstance(s, dict) else {"cidr": s} for s in subnets],
+        } | keys
+
+    def addresses(self, device: str) -> set[str]:
+        """Return the addresses of a device, as "ip/prefix"."""
+        shown = json.loads(self.execute("ip", "-j", "addr", "show", "dev", device))
+        return {f"{item['local']}/{item['prefixlen']}" for item in shown[0]["addr_info"]}
+
+    def agent_log(self) -> str:
+        """Return what the agents of this host printed."""
+        return (self.root / "agent.log").read_text()[-6000:]
+
+    def _answers(self) -> bool:
+        assert self._agent is not None
+        assert self._agent.poll() is None, self.agent_log()
+        try:
+            return self.request("GET", "/v1/base")[0] == 200
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Remove everything; PID 1's end takes all processes along."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.init_pid, signal.SIGKILL)
+        self._shell.kill()
+        self._shell.wait(10)
+        if self._agent is not None:
+            self._agent.wait(10)
+        self._log.close()
+        for segment in self.segments.values():
+            segment.close()
+        _drop_namespace(self.netns)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def new_mac() -> str:
+    """Return a MAC address that nobody else in this test run has."""
+    return "fa:16:3e:" + ":".join(f"{octet:02x}" for octet in os.urandom(3))
+
+
+def script(name: str) -> str:
+    """Return the path of a console script of this environment."""
+    return str(pathlib.Path(sys.executable).parent / name)
+
+
+def children(pid: int) -> list[int]:
+    """Return the live children of a process."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(part) for part in text.split()]
+
+
+def _make_namespace(name: str) -> None:
+    command("ip", "netns", "add", name)
+
+
+def _drop_namespace(name: str) -> None:
+    for pid in command("ip", "netns", "pids", name, check=False).split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    command("ip", "netns", "del", name, check=False)
+
+
+def _ip(namespace: str, batch: str) -> None:
+    command("ip", "-n", namespace, "-batch", "-", stdin=batch)
+
+
+@pytest.fixture
+def appliance_host() -> Iterator[ApplianceHost]:
+    """Yield an appliance that is booted, with its management NIC plugged; the agent does not run
+    yet.
+    """
+    host = ApplianceHost()
+    try:
+        yield host
+    finally:
+        host.close()
