@@ -42,6 +42,7 @@ class Port(_Struct, frozen=True):
     device_owner: str = ""
     status: str = ""
     created_at: str = ""
+    ip_allocation: str = "none"
     fixed_ips: tuple[FixedIp, ...] = ()
     admin_state_up: bool = True
 
@@ -192,11 +193,6 @@ class Neutron:
     def create_port(self, body: Mapping[str, Any]) -> Port:
         """Create a port; never repeated by itself, because nothing makes it idempotent."""
         return self._service.send("POST", "/v2.0/ports", {"port": dict(body)}, _Port).port
-
-    def create_ports(self, bodies: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
-        """Create several ports in one request: all of them or none; never repeated by itself."""
-        body = {"ports": [dict(port) for port in bodies]}
-        return self._service.send("POST", "/v2.0/ports", body, _Ports).ports
 
     def update_port(self, port_id: str, changes: Mapping[str, Any]) -> Port:
         """Change some attributes of a port."""

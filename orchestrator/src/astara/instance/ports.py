@@ -4,8 +4,9 @@ Decides which ports are kept, missing or superfluous, and makes the missing ones
 delete a port that a server holds, and never trust a name: ours is what lies in the service
 project and carries the router's mark. Called by ``boot``, ``configure``, ``replug``, ``stop``.
 
-Carriers are created with ``fixed_ips=[]``: Nova accepts a port without address only if it was
-born so (Neutron's ip_allocation stays "immediate" otherwise).
+Carriers are created with ``fixed_ips=[]`` and one by one: Nova accepts a port without address only
+if Neutron calls its ip_allocation "none", and Neutron forgets that in a bulk creation, as well as
+for a port that lost its address later.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -43,8 +44,12 @@ def sort(found: Iterable[Port], needed: Collection[str], management_network_id: 
     oldest.
     """
     by_network: dict[str, list[Port]] = {}
+    unbootable = []
     for port in sorted(found, key=lambda p: (not p.device_id, p.created_at, p.id)):
-        by_network.setdefault(port.network_id, []).append(port)
+        if _bootable(port):
+            by_network.setdefault(port.network_id, []).append(port)
+        else:
+            unbootable.append(port)
     chosen = {network: ports[0] for network, ports in by_network.items()}
     management = chosen.pop(management_network_id, None)
     carriers = {network: port for network, port in chosen.items() if network in needed}
@@ -53,9 +58,14 @@ def sort(found: Iterable[Port], needed: Collection[str], management_network_id: 
     return Plug(
         management=management,
         carriers=dict(sorted(carriers.items())),
-        surplus=tuple(sorted([*unneeded, *doubles], key=lambda port: port.id)),
+        surplus=tuple(sorted([*unneeded, *doubles, *unbootable], key=lambda port: port.id)),
         missing=frozenset(needed) - carriers.keys(),
     )
+
+
+def _bootable(port: Port) -> bool:
+    """Say whether Nova would boot a server with this port; one in use has proven it."""
+    return bool(port.fixed_ips or port.device_id) or port.ip_allocation == "none"
 
 
 def management_port(router_id: str, network_id: str, subnet_id: str) -> dict[str, Any]:
@@ -96,14 +106,14 @@ def provide(
     management_network_id: str,
     management_subnet_id: str,
 ) -> Plug:
-    """Read the ports and make those that are missing, in one request."""
+    """Read the ports and make those that are missing."""
     plug = look(neutron, router_id, needed, management_network_id)
     if plug.complete:
         return plug
     wanted = [carrier_port(router_id, network_id) for network_id in sorted(plug.missing)]
     if plug.management is None:
         wanted.insert(0, management_port(router_id, management_network_id, management_subnet_id))
-    made = neutron.create_ports(wanted)
+    made = [neutron.create_port(body) for body in wanted]
     kept = [*plug.carriers.values(), *plug.surplus, *made]
     if plug.management is not None:
         kept.append(plug.management)
