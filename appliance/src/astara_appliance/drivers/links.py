@@ -107,18 +107,10 @@ def _link(network: "Network", device: str) -> Link:
 
 
 def _device(network: "Network", facts: base.Facts) -> str:
-    device = _find(network, facts)
-    if device is None:
+    nic = facts.find(network.interface)
+    if nic is None:
         raise base.CheckFailed("links", f"network {network.network_id} has no network device here")
-    if not _DEVICE.fullmatch(device):
-        raise base.CheckFailed("links", f"device name {device!r} is not usable in configuration")
-    return device
-
-
-def _find(network: "Network", facts: base.Facts) -> str | None:
-    nic = network.interface
-    if nic.lladdr:
-        found = facts.nics.get(nic.lladdr.lower())
-        return found.device if found else None
-    by_name = (known.device for known in facts.nics.values() if known.ifname == nic.ifname)
-    return next(by_name, None)
+    if not _DEVICE.fullmatch(nic.device):
+        reason = f"device name {nic.device!r} is not usable in configuration"
+        raise base.CheckFailed("links", reason)
+    return nic.device

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from ..system.paths import Paths
 from . import base
+from .dhcp import DhcpDriver
+from .firewall import FirewallDriver
 from .hostname import HostnameDriver
 from .interfaces import InterfacesDriver
 from .routes import RoutesDriver
@@ -19,7 +21,9 @@ AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
 def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
     """Return the drivers in apply order."""
     return (
+        FirewallDriver(paths),
         InterfacesDriver(paths),
         RoutesDriver(paths),
+        DhcpDriver(paths),
         HostnameDriver(paths),
     )

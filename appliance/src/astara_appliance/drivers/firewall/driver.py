@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...system import files, process
+from ...system import files, management, process
 from .. import base, links
 from . import conntrack, nft, skeleton
-from .elements import Elements, elements, key_of, parse_listing, value_of
+from .elements import Elements, Management, elements, key_of, parse_listing, value_of
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -68,6 +68,7 @@ class FirewallDriver:
         self._loaded = paths.run_dir / "firewall.json"
         self._cuts = paths.run_dir / "firewall-cuts.json"
         self._nft = tool or nft.connect()
+        self._booted = management.load(paths.state_dir)
         self._vouched: Elements = {}
 
     @property
@@ -77,7 +78,8 @@ class FirewallDriver:
 
     def render(self, document: "Document", facts: base.Facts) -> Desired:
         """Compute the table for `document`."""
-        return Desired(skeleton.text(), elements(document, links.links(document, facts)))
+        of = links.links(document, facts)
+        return Desired(skeleton.text(), elements(document, of, self._management(facts)))
 
     def check(self, desired: Desired) -> None:
         """Let nftables dry-run the rules with every element that it has not already taken in the
@@ -137,6 +139,14 @@ class FirewallDriver:
     def listing(self) -> str:
         """Return the table as nft shows it to people, for GET /v1/firewall/rules."""
         return nft.list_text(self._nft, f"table {_WHERE}")
+
+    def _management(self, facts: base.Facts) -> Management:
+        nic, booted = facts.management, self._booted
+        return Management(
+            device=nic.device if nic else None,
+            addresses=booted.addresses if booted else (),
+            ports=(skeleton.SSH_PORT, booted.api_port if booted else management.API_PORT),
+        )
 
     def _commit(self, change: Change) -> None:
         try:

@@ -5,6 +5,7 @@ compare as strings: `"eth2" . 10.0.0.0/24`, `203.0.113.7 : 10.0.0.5`. They are m
 addresses and vetted device names only, never of a document's strings. Pure; called by `driver`.
 """
 
+import dataclasses
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -19,10 +20,24 @@ if TYPE_CHECKING:
 Elements = Mapping[str, frozenset[str]]
 
 
-def elements(document: "Document", of: tuple[links.Link, ...]) -> dict[str, frozenset[str]]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Management:
+    """How the appliance is reached: what boot set up, also before there is a document."""
+
+    device: str | None
+    addresses: tuple[str, ...]
+    """With prefix lengths."""
+
+    ports: tuple[int, ...]
+
+
+def elements(
+    document: "Document", of: tuple[links.Link, ...], management: Management
+) -> dict[str, frozenset[str]]:
     """Return the wanted elements of every set and map of the skeleton."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for part in (
+        _management(of, management),
         _zones(of),
         _own_addresses(of),
         _sources(document, of),
@@ -63,10 +78,7 @@ def _zones(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     for link in of:
         device = _quoted(link.device)
-        if link.role == "management":
-            found["management_if"].add(device)
-            found["input_zone"].add(f"{device} : jump input_management")
-        elif link.role == "external":
+        if link.role == "external":
             found["external_if"].add(device)
             found["input_zone"].add(f"{device} : jump input_external")
             found["source_zone"].add(f"{device} : jump source_external")
@@ -82,18 +94,23 @@ def _zones(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
     return found
 
 
-def _own_addresses(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
-    management = [link for link in of if link.role == "management"]
-    external = [link for link in of if link.role == "external"]
-    outside = {str(own.ip) for link in external for own in link.v4}
+def _management(of: tuple[links.Link, ...], booted: Management) -> dict[str, set[str]]:
+    networks = [link for link in of if link.role == "management"]
+    devices = {link.device for link in networks} | ({booted.device} if booted.device else set())
+    listed = [text for link in networks for text in link.network.interface.addresses]
+    owns = [ipaddress.ip_interface(text).ip for text in (*booted.addresses, *listed)]
     return {
-        "management4": {str(own.ip) for link in management for own in link.v4},
-        "management6": {
-            str(own.ip) for link in management for own in (*link.v6, *link.link_local)
-        },
-        "external4": outside,
-        "public4": set(outside),
+        "management_if": {_quoted(device) for device in devices},
+        "input_zone": {f"{_quoted(device)} : jump input_management" for device in devices},
+        "management_port": {str(port) for port in booted.ports},
+        "management4": {str(own) for own in owns if own.version == 4},
+        "management6": {str(own) for own in owns if own.version == 6},
     }
+
+
+def _own_addresses(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    outside = {str(own.ip) for link in of if link.role == "external" for own in link.v4}
+    return {"external4": outside, "public4": set(outside)}
 
 
 def _sources(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:

@@ -18,7 +18,6 @@ from ..links import METADATA_IPV4, METADATA_IPV6
 
 TABLE = "astara"
 FAMILY = "inet"
-API_PORT = 5000
 SSH_PORT = 22
 METADATA_PROXY_PORT = 9600
 
@@ -35,6 +34,7 @@ SETS: dict[str, tuple[str, bool]] = {
     "tenant_if": ("ifname", False),  # routed and isolated ones
     "unnatted_if": ("ifname", False),  # external networks that IPv4 crosses untranslated
     "advertising_if": ("ifname", False),
+    "management_port": ("inet_service", False),
     "management4": ("ipv4_addr", False),
     "management6": ("ipv6_addr", False),
     "external4": ("ipv4_addr", False),  # the appliance's own addresses outside
@@ -73,8 +73,7 @@ _CHAINS = f"""
 	}}
 	chain input_management {{
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
-		ip daddr @management4 tcp dport {{ {SSH_PORT}, {API_PORT} }} accept
-		ip6 daddr @management6 tcp dport {{ {SSH_PORT}, {API_PORT} }} accept
+		tcp dport @management_port accept
 	}}
 	chain input_external {{
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept

@@ -1,0 +1,82 @@
+"""Which host has which address and which name.
+
+Decides the reservations (dnsmasq's dhcp-hostsfile) and the names it answers for (hosts(5)). A name
+is the first label of the allocation's host name, alone and under the router's domain: whatever a
+tenant calls a port, it cannot stand for a name of the world outside. Pure; called by `config`.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .. import links
+from . import options
+from .service import Served
+
+if TYPE_CHECKING:
+    from astara_contract.document import Allocation
+
+_HISTORIC_DOMAIN = "local"  # the domain of host names that Astara has always made up
+
+
+def reservation_lines(served: Sequence[Served]) -> list[str]:
+    """Return the dhcp-hostsfile: who gets which address from the subnets that reserve."""
+    lines = []
+    for link in dict.fromkeys(item.link for item in served):
+        cidrs = [item.cidr for item in served if item.link is link and item.reserves]
+        for allocation in link.network.allocations:
+            lines += _lines(allocation, cidrs)
+    return lines
+
+
+def reserved_addresses(lines: Iterable[str]) -> dict[str, str]:
+    """Return address -> MAC as a dhcp-hostsfile has it."""
+    found = {}
+    for line in lines:
+        mac, *words = line.split(",")
+        for word in words:
+            if word.startswith("[") or word.count(".") == 3:
+                found[word.strip("[]")] = mac
+    return found
+
+
+def name_lines(of: Sequence[links.Link], domain: str) -> list[str]:
+    """Return the hosts file: all addresses with a name, also those that DHCP does not hand out."""
+    lines = []
+    for link in of:
+        for allocation in link.network.allocations if link.is_tenant else ():
+            names = host_names(allocation.hostname, domain)
+            if names:
+                addresses = sorted(allocation.ip_addresses, key=_family_and_number)
+                lines += [f"{ipaddress.ip_address(ip)} {' '.join(names)}" for ip in addresses]
+    return lines
+
+
+def host_names(hostname: str, domain: str) -> list[str]:
+    """Return the names that an allocation called `hostname` is found under, best first."""
+    label, _, rest = hostname.rstrip(".").partition(".")
+    if not label:
+        return []
+    domains = [domain.rstrip(".")] if domain.rstrip(".") else []
+    if rest == _HISTORIC_DOMAIN and rest not in domains:
+        domains.append(rest)
+    return [*(f"{label}.{under}" for under in domains), label]
+
+
+def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]:
+    """Return one line for each IPv4 address; the first also holds those of IPv6."""
+    offered = [
+        ipaddress.ip_address(text) for text, by_dhcp in allocation.ip_addresses.items() if by_dhcp
+    ]
+    reserved = [ip for ip in offered if any(ip in cidr for cidr in cidrs)]
+    v4 = [str(ip) for ip in sorted(ip for ip in reserved if ip.version == 4)]
+    v6 = [f"[{ip}]" for ip in sorted(ip for ip in reserved if ip.version == 6)]
+    groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
+    names = host_names(allocation.hostname, "")[-1:]
+    head = [allocation.mac_address.lower(), f"set:{options.port_tag(allocation)}"]
+    return [",".join([*head, *group, *names]) for group in groups]
+
+
+def _family_and_number(text: str) -> tuple[int, int]:
+    ip = ipaddress.ip_address(text)
+    return ip.version, int(ip)
