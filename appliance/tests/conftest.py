@@ -1,13 +1,12 @@
 """A real appliance between real networks, all of it in throw-away namespaces.
 
-    appliance_host   an ApplianceHost: the real agent in its own network, mount, PID and UTS namespace
-    segment          a network that the appliance is plugged into (a bridge); add_host() puts a machine on it
-
-    nic = appliance_host.plug("blue")                   # a NIC on network "blue", made when first named
-    vm = appliance_host.segments["blue"].add_host("vm1", ["192.168.0.10/24"], gateway="192.168.0.1")
+    nic = appliance_host.plug("blue")      # a NIC on network "blue", made when first named
+    blue = appliance_host.segments["blue"]
+    vm = blue.add_host("vm1", ["192.168.0.10/24"], gateway="192.168.0.1")
     appliance_host.start_agent()
-    answer = appliance_host.push(appliance_host.document([appliance_host.network("internal", nic, [...])]))
-    vm.run("ping", "-c1", "192.168.0.1")
+    network = appliance_host.network("internal", nic, ["192.168.0.1/24"], ["192.168.0.0/24"])
+    appliance_host.push(appliance_host.document([network]))
+    assert vm.pings("192.168.0.1")
 
 Requests to the API come from a machine on the management network, as the orchestrator's would.
 Everything is removed after the test: processes by the end of their PID namespace, devices and
@@ -209,18 +208,13 @@ class ApplianceHost:
         self.orchestrator = self.segments["mgt"].add_host("orch", [f"{MANAGEMENT_PEER}/64"])
 
     def _boot(self) -> None:
-        script = "mount -t tmpfs tmpfs /run && hostname fresh && exec sh -c 'while :; do sleep 60 & wait; done'"
-        unshare = [
-            "unshare",
-            "--mount",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]
+        forever = (
+            "exec sh -c 'while :; do sleep 60 & wait; done'"  # a shell reaps what is left to it
+        )
+        script = f"mount -t tmpfs tmpfs /run && hostname fresh && {forever}"
+        unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
         self._shell = subprocess.Popen(
-            ["ip", "netns", "exec", self.netns, *unshare, "sh", "-c", script],
+            ["ip", "netns", "exec", self.netns, *unshare, "--mount-proc", "sh", "-c", script],
             stdin=subprocess.DEVNULL,
         )
         self.init_pid = eventually(

@@ -36,6 +36,8 @@ class Watch:
         self._line = line
         self._names = names
         self._stopped = threading.Event()
+        self._repair_now = threading.Event()
+        self._probe_now = threading.Event()
         self.reachability = Reachability()
 
     def start(self) -> None:
@@ -46,14 +48,22 @@ class Watch:
     def stop(self) -> None:
         """Let the loops end."""
         self._stopped.set()
+        self._repair_now.set()
+        self._probe_now.set()
+
+    def document_changed(self) -> None:
+        """Probe the gateways of the new document now."""
+        self._probe_now.set()
 
     def _repair_loop(self) -> None:
-        self._every(self._repair, REPAIR_EVERY_S, REPAIR_RETRY_S)
+        self._every(self._repair, self._repair_now, REPAIR_EVERY_S, REPAIR_RETRY_S)
 
     def _probe_loop(self) -> None:
-        self._every(self._probe, PROBE_EVERY_S, PROBE_EVERY_S)
+        self._every(self._probe, self._probe_now, PROBE_EVERY_S, PROBE_EVERY_S)
 
-    def _every(self, task: Callable[[], None], pause_s: float, retry_s: float) -> None:
+    def _every(
+        self, task: Callable[[], None], now: threading.Event, pause_s: float, retry_s: float
+    ) -> None:
         """Run `task` until stopped; after failures pauses grow from `retry_s` to `pause_s`."""
         failures = 0
         while not self._stopped.is_set():
@@ -68,7 +78,8 @@ class Watch:
                 failures += 1
                 LOG.exception("watch-failed task=%s", task.__name__)
             wait_s = min(pause_s, retry_s * 2 ** (failures - 1)) if failures else pause_s
-            self._stopped.wait(clock.jittered(wait_s))
+            now.wait(clock.jittered(wait_s))
+            now.clear()
 
     def _repair(self) -> None:
         repaired = self._line.repair()

@@ -141,6 +141,7 @@ def _put_config(parts: Parts) -> flask.Response:
             rolled_back=error.rolled_back,
             operator=_SEE_LOG,
         )
+    parts.watch.document_changed()
     return _answer(_config_body(parts.line))
 
 
