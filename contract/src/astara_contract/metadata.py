@@ -1,0 +1,41 @@
+"""How an appliance proves on whose behalf it asks for metadata.
+
+The headers between the appliance's metadata proxy and the orchestrator's, and the signature that
+binds them together; pure. Used by both proxies, which must never disagree about a byte of it.
+"""
+
+import hashlib
+import hmac
+
+INSTANCE_HEADER = "X-Instance-ID"
+TENANT_HEADER = "X-Tenant-ID"
+ROUTER_HEADER = "X-Astara-Router-ID"
+CLIENT_HEADER = "X-Forwarded-For"
+SIGNATURE_HEADER = "X-Astara-Signature"
+
+
+def derive_key(secret: str, router_id: str) -> str:
+    """Return the key (64 hex digits) with which the appliance of one router signs.
+
+    It is derived, so that an appliance that is taken over cannot speak for another router.
+    """
+    return hmac.digest(secret.encode(), f"metadata:{router_id}".encode(), hashlib.sha256).hex()
+
+
+def sign(key: str, *, router_id: str, instance_id: str, tenant_id: str, client: str) -> str:
+    """Return the signature (64 hex digits) of one request; `key` as `derive_key` gives it.
+
+    `client` is the address of the VM as the client header tells it.
+    """
+    message = f"{router_id}\n{instance_id}\n{tenant_id}\n{client}"
+    return hmac.digest(bytes.fromhex(key), message.encode(), hashlib.sha256).hex()
+
+
+def verify(
+    signature: str, key: str, *, router_id: str, instance_id: str, tenant_id: str, client: str
+) -> bool:
+    """Say whether `signature` is right, in a time that does not tell how wrong it is."""
+    expected = sign(
+        key, router_id=router_id, instance_id=instance_id, tenant_id=tenant_id, client=client
+    )
+    return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))

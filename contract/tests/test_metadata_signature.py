@@ -1,0 +1,27 @@
+"""The signature of metadata requests binds every part of what is claimed."""
+
+import pytest
+from astara_contract import metadata
+
+KEY = metadata.derive_key("secret", "router-1")
+CLAIM = {"router_id": "router-1", "instance_id": "vm", "tenant_id": "t", "client": "10.0.0.5"}
+
+
+def test_a_signature_verifies_with_the_same_claim():
+    assert metadata.verify(metadata.sign(KEY, **CLAIM), KEY, **CLAIM)
+
+
+@pytest.mark.parametrize("part", sorted(CLAIM))
+def test_a_changed_part_breaks_the_signature(part):
+    signature = metadata.sign(KEY, **CLAIM)
+    assert not metadata.verify(signature, KEY, **(CLAIM | {part: "other"}))
+
+
+def test_the_key_of_one_router_does_not_serve_another():
+    other = metadata.derive_key("secret", "router-2")
+    assert not metadata.verify(metadata.sign(other, **CLAIM), KEY, **CLAIM)
+
+
+@pytest.mark.parametrize("garbage", ["", "0" * 64, "ü" * 64], ids=["empty", "zeros", "not ascii"])
+def test_garbage_is_not_a_signature(garbage):
+    assert not metadata.verify(garbage, KEY, **CLAIM)
