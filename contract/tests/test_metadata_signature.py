@@ -1,6 +1,7 @@
 """The signature of metadata requests binds every part of what is claimed."""
 
 import pytest
+
 from astara_contract import metadata
 
 KEY = metadata.derive_key("secret", "router-1")
