@@ -1,4 +1,7 @@
-"""`astara-appliance`: the agent. It brings the management NIC up and serves the API on it.
+"""`astara-appliance`: the agent. It has the management NIC brought up and serves the API on it.
+
+This process stays the arbiter of gunicorn for good, so it imports little: a child does the netlink
+part, the worker has the drivers.
 
 Needs what astara-configure-management left in the state directory. Runs in the foreground until
 SIGTERM; daemons that it started live on.
@@ -10,7 +13,7 @@ import pathlib
 import sys
 
 from ..api import server
-from ..system import management, netlink
+from ..system import management, process
 from ..system.paths import Paths
 
 
@@ -35,13 +38,21 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     try:
-        device = management.bring_up(settings)
+        device = _bring_up(options.root)
         listeners = server.open_listeners(settings, device)
-    except (management.ManagementError, netlink.NetlinkRefused, OSError) as error:
+    except (process.CommandFailed, OSError) as error:
         print(f"astara-appliance: {error}", file=sys.stderr)
         return 1
     server.Server(paths, listeners, settings.mac).run()
     return 0
+
+
+def _bring_up(root: pathlib.Path | None) -> str:
+    """Bring the management NIC up and return its device name."""
+    module = "astara_appliance.cmd.configure_management"
+    where = ["--root", str(root)] if root else []
+    shown = process.run([sys.executable, "-m", module, "--again", *where], timeout_s=30)
+    return shown.stdout.split()[0]
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

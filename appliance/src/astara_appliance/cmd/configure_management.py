@@ -3,16 +3,17 @@ the agent.
 
     astara-configure-management <mac> <ip/len> [--mtu N]     as cloud-init's bootcmd calls it
     astara-configure-management [--config-drive /mnt]        reads key `astara` of the user data
+    astara-configure-management --again                      what was remembered, as the agent does
 
-Also installs the operator's ssh keys for the user `astara`, if that user exists. May be run any
-number of times.
+Prints the device, MAC and addresses. Also installs the operator's ssh keys for the user `astara`,
+if that user exists. May be run any number of times.
 """
 
 import argparse
 import pathlib
 import sys
 
-from ..system import config_drive, management, netlink, ssh_keys
+from ..system import config_drive, management, management_nic, netlink, ssh_keys
 from ..system.paths import Paths
 
 
@@ -21,12 +22,12 @@ def main(argv: list[str] | None = None) -> int:
     options = _parse(argv)
     paths = Paths.under(options.root) if options.root else Paths()
     try:
-        boot = config_drive.read(options.config_drive)
-        settings = _settings(options, boot)
+        boot = None if options.again else config_drive.read(options.config_drive)
+        settings = _remembered(paths) if options.again else _settings(options, boot)
         management.check(settings)
         paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         management.save(paths.state_dir, settings)
-        device = management.bring_up(settings)
+        device = management_nic.bring_up(settings)
         if boot is not None:
             ssh_keys.install(boot.ssh_keys)
     except (
@@ -37,8 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     ) as error:
         print(f"astara-configure-management: {error}", file=sys.stderr)
         return 1
-    print(f"management: {device} {settings.mac} {' '.join(settings.addresses)}")
+    print(device, settings.mac, *settings.addresses)
     return 0
+
+
+def _remembered(paths: Paths) -> management.Management:
+    settings = management.load(paths.state_dir)
+    if settings is None:
+        raise management.ManagementError("nothing is remembered")
+    return settings
 
 
 def _settings(
@@ -75,6 +83,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("mac", nargs="?", help="MAC address of the management NIC")
     parser.add_argument("address", nargs="?", help="its address with prefix length")
+    parser.add_argument("--again", action="store_true", help="use what was remembered")
     parser.add_argument("--mtu", type=int, default=None, help="MTU in bytes (default: leave)")
     parser.add_argument(
         "--config-drive",
