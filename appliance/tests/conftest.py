@@ -424,3 +424,13 @@ def appliance_host() -> Iterator[ApplianceHost]:
         yield host
     finally:
         host.close()
+
+
+@pytest.fixture(scope="module")
+def shared_appliance_host() -> Iterator[ApplianceHost]:
+    """Yield one appliance to all tests of a module, which each push what they need."""
+    host = ApplianceHost()
+    try:
+        yield host
+    finally:
+        host.close()
