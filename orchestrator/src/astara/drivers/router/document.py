@@ -8,8 +8,6 @@ A router with ``admin_state_up`` false keeps its appliance, but the document has
 network alone, so that nothing is routed.
 """
 
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Any
 import msgspec
 
 from astara_contract import document as contract
-from astara_contract import types
+from astara_contract import metadata, types
 
 from ...clients import topology
 from . import needs
@@ -81,18 +79,10 @@ def build(
                 address=site.address,
                 metadata_port=site.metadata_port,
                 host=site.host,
-                metadata_key=metadata_key(site.metadata_secret, router.id),
+                metadata_key=metadata.derive_key(site.metadata_secret, router.id),
             ),
         )
     )
-
-
-def metadata_key(secret: str, router_id: str) -> str:
-    """Return the key with which the appliance of one router signs metadata requests.
-
-    Derived, so that an appliance that is taken over cannot speak for another router.
-    """
-    return hmac.digest(secret.encode(), f"metadata:{router_id}".encode(), hashlib.sha256).hex()
 
 
 def link_local(mac_address: str) -> str:

@@ -1,0 +1,129 @@
+"""One metadata request: who asks, is it proven, what does Nova say.
+
+Decides who gets an answer. Must never forward a request whose signature or ownership is not
+proven, and never answer with an error that tells a guest more than its status. Called by the
+server from a thread per request.
+"""
+
+import http.client
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from astara_contract import metadata as contract
+
+from ..clients import errors
+from ..clients.nova_metadata import FORWARDED, Caller, MetadataApi, MetadataRequest
+from .ownership import Ownership
+
+
+class Headers(Protocol):
+    """The headers of a request, whose names have no case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a header."""
+
+
+class Refused(Exception):  # named for what happened
+    """The request gets an error; ``reason`` is for the log, the guest sees the status alone."""
+
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who the appliance says is asking."""
+
+    router_id: str
+    instance_id: str
+    tenant_id: str
+    client: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Proves claims and forwards what is proven."""
+
+    secret: str
+    ownership: Ownership
+    nova: MetadataApi
+
+    def forward(
+        self, method: str, path: str, headers: Headers, body: bytes
+    ) -> AbstractContextManager[http.client.HTTPResponse]:
+        """Give Nova's answer for a proven request; raise Refused for any other."""
+        claim = read_claim(headers)
+        self._prove(claim)
+        caller = Caller(claim.instance_id, claim.tenant_id, claim.client)
+        request = MetadataRequest(method, path, _guest_headers(headers), body)
+        return self.nova.ask(caller, request)
+
+    def _prove(self, claim: Claim) -> None:
+        key = contract.derive_key(self.secret, claim.router_id)
+        if not contract.verify(
+            claim.signature,
+            key,
+            router_id=claim.router_id,
+            instance_id=claim.instance_id,
+            tenant_id=claim.tenant_id,
+            client=claim.client,
+        ):
+            raise Refused(403, f"bad signature for router {claim.router_id}")
+        try:
+            proven = self.ownership.confirms(claim.router_id, claim.instance_id, claim.tenant_id)
+        except errors.ServiceError as error:
+            raise Refused(502, f"cannot ask Neutron: {error}") from error
+        if not proven:
+            reason = f"instance {claim.instance_id} is not behind router {claim.router_id}"
+            raise Refused(404, reason)
+
+
+def read_claim(headers: Headers) -> Claim:
+    """Read the claim; whatever is missing or is not an id makes the request worthless."""
+    router_id = _required(headers, contract.ROUTER_HEADER)
+    instance_id = _required(headers, contract.INSTANCE_HEADER)
+    for value in (router_id, instance_id):
+        _check_id(value)
+    return Claim(
+        router_id=router_id,
+        instance_id=instance_id,
+        tenant_id=_required(headers, contract.TENANT_HEADER),
+        client=_required(headers, contract.CLIENT_HEADER),
+        signature=_required(headers, contract.SIGNATURE_HEADER),
+    )
+
+
+def _required(headers: Headers, name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        status = 404 if name == contract.INSTANCE_HEADER else 403
+        raise Refused(status, f"no {name}")
+    return value
+
+
+def _check_id(value: str) -> None:
+    """Let nothing but a UUID get into a path of Neutron's API or into the signature for Nova."""
+    try:
+        canonical = str(uuid.UUID(value))
+    except ValueError:
+        canonical = ""
+    if value != canonical:
+        raise Refused(403, "an id is not a UUID")
+
+
+def _guest_headers(headers: Headers) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name in FORWARDED:
+        value = headers.get(name)
+        if value:
+            found[name] = value
+    return found
+
+
+Forward = Callable[[str, str, Headers, bytes], AbstractContextManager[http.client.HTTPResponse]]
