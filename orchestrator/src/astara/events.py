@@ -39,13 +39,15 @@ class Event(msgspec.Struct, frozen=True, tag="event"):
 class Hint(msgspec.Struct, frozen=True, tag="hint"):
     """Ask for an action on the resources that use a network, where none is named.
 
-    A worker finds them by the network ids of its instances (`Instance.networks`). With an empty
-    `network_id` every resource of `tenant_id` is meant.
+    A worker finds them by the network ids of its instances: by `Instance.networks`, or, when only
+    a port of the network changed (`port`), by `Instance.port_networks`. With an empty `network_id`
+    every resource of `tenant_id` is meant.
     """
 
     action: vocabulary.Action
     tenant_id: str = ""
     network_id: str = ""
+    port: bool = False
     source: str = ""
 
 
@@ -65,4 +67,26 @@ class AuditEnd(msgspec.Struct, frozen=True, tag="audit_end"):
     audit_id: str
 
 
-Message = Event | Hint | PollSlice | AuditEnd
+class AuditRequest(msgspec.Struct, frozen=True, tag="audit_request"):
+    """Ask the health process for an audit at once: messages may have been lost."""
+
+    reason: str
+
+
+Message = Event | Hint | PollSlice | AuditEnd | AuditRequest
+
+# One datagram of a SOCK_SEQPACKET socket; ids and words only, so this is ample.
+MAX_BYTES = 16384
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Write a message as it travels between our processes."""
+    return _ENCODER.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """Read what `encode` wrote; raises `msgspec.MsgspecError` on anything else."""
+    return _DECODER.decode(data)

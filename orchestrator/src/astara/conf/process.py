@@ -49,8 +49,8 @@ OPTS = [
         "worker_inbox_limit",
         default=10000,
         min=100,
-        help="Number of messages a worker keeps undecided. What arrives beyond is dropped, "
-        "counted, logged, and found again by an audit that starts at once.",
+        help="Number of messages kept for a worker that does not take them. What comes beyond is "
+        "dropped, counted, logged, and found again by the next audit.",
     ),
     cfg.FloatOpt(
         "shutdown_timeout",

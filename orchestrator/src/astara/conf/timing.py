@@ -26,10 +26,10 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "hotplug_timeout",
-        default=10,
+        default=60,
         min=1,
         help="Seconds an attached interface may take to appear inside the appliance before the "
-        "server is replaced.",
+        "server is replaced. The historic default of 10 replaced healthy servers of busy clouds.",
     ),
     cfg.FloatOpt(
         "error_state_cooldown",
@@ -55,8 +55,15 @@ OPTS = [
         "max_retries",
         default=3,
         min=1,
-        help="Unanswered probes in a row before an instance that used to answer is replaced, and "
-        "failed pushes in a row before its server is.",
+        help="Unanswered probes in a row before an instance that used to answer is replaced (see "
+        "silent_timeout as well), and refused documents in a row before a fresh one is.",
+    ),
+    cfg.FloatOpt(
+        "silent_timeout",
+        default=15,
+        min=0,
+        help="Seconds an instance that used to answer may be silent before it is replaced. Its "
+        "traffic flows while only its agent restarts, so patience costs less than a new server.",
     ),
     cfg.FloatOpt(
         "retry_delay",

@@ -32,7 +32,7 @@ _UUIDS = (
 _DRIVERS = frozenset({"router"})
 
 
-class InvalidConfiguration(Exception):  # noqa: N818  named for what is invalid
+class InvalidConfiguration(Exception):
     """Hold one sentence per fault."""
 
     def __init__(self, faults: list[str]) -> None:

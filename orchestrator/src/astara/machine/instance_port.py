@@ -129,8 +129,12 @@ class Instance(typing.Protocol):
     def networks(self) -> frozenset[str]:
         """Give the networks it touches, internal and external, for hints by network."""
 
+    @property
+    def port_networks(self) -> frozenset[str]:
+        """Give those of `networks` whose ports are part of the document: the internal ones."""
+
     def begin_walk(self) -> None:
-        """Forget what was read from Neutron: the next call that needs the detail reads it again."""
+        """Forget what was read from Neutron: the next call that needs it reads it again."""
 
     def update_state(self) -> vocabulary.InstanceState:
         """Observe: Neutron's detail, the Nova server, and one probe of the appliance.

@@ -1,9 +1,10 @@
 """Hold the state machine as one table: in this state, if this holds, go there, because.
 
-Pure. The first row of a state whose guard holds decides. The diagram in the documentation is drawn
-from these rows, and a test holds them against the diagram of the original design. What a state
-*does* is in `automaton`; what is counted and how long a pause takes as well. Must never learn
-about servers, ports or HTTP.
+Pure. The first row of a state whose guard holds decides. AWAY rows come first: when nobody could
+be asked, the state of the instance is an old one and proves nothing. The diagram in the
+documentation is drawn from these rows, and a test holds them against the diagram of the original
+design. What a state *does* is in `automaton`; what is counted and how long a pause takes as well.
+Must never learn about servers, ports or HTTP.
 """
 
 import dataclasses
@@ -22,7 +23,6 @@ class Fact(enum.StrEnum):
     OVERDUE = "overdue"  # the deadline of this state has passed
     COOLING = "cooling"  # the pause in ERROR is not over
     REFUSED = "refused"  # the appliance could not apply the document
-    SERVING = "serving"  # the appliance runs some document, of any age
     FAILED_BEFORE = "failed-before"  # a boot failed since the last success
 
 
@@ -83,7 +83,8 @@ class Guard:
 class Row:
     """One line of the table.
 
-    `becomes` replaces the action on the way; None keeps it.
+    `becomes` replaces the action on the way; None keeps it. `gives_up` puts the instance into
+    ERROR with the reason.
     """
 
     state: WalkState
@@ -93,6 +94,7 @@ class Row:
     origin: Origin = Origin.DESIGN
     pause: Pause = Pause.NONE
     becomes: Action | None = None
+    gives_up: bool = False
 
 
 _ACTIONS = {"C": Action.CREATE, "R": Action.READ, "U": Action.UPDATE, "D": Action.DELETE}
@@ -137,7 +139,6 @@ _DESIGN, _OURS, _DEADLINE, _FAILURE = (
 
 TABLE = (
     # CalcAction
-    Row(_CALC, when(vm="G"), _STOP, "the resource is gone: remove what served it"),
     Row(
         _CALC,
         when("", "", Fact.AWAY),
@@ -146,6 +147,7 @@ TABLE = (
         _FAILURE,
         Pause.BACKOFF,
     ),
+    Row(_CALC, when(vm="G"), _STOP, "the resource is gone: remove what served it"),
     Row(_CALC, when("D"), _STOP, "the resource was deleted"),
     Row(
         _CALC,
@@ -170,6 +172,14 @@ TABLE = (
         _OURS,
     ),
     # Alive
+    Row(
+        _ALIVE,
+        when("", "", Fact.AWAY),
+        _CALC,
+        "Neutron or Nova did not answer: look again",
+        _FAILURE,
+        Pause.BACKOFF,
+    ),
     Row(_ALIVE, when(vm="G"), _STOP, "the resource is gone"),
     Row(
         _ALIVE,
@@ -178,14 +188,6 @@ TABLE = (
         "an operator is needed",
         _FAILURE,
         Pause.COOLDOWN,
-    ),
-    Row(
-        _ALIVE,
-        when("", "", Fact.AWAY),
-        _CALC,
-        "Neutron or Nova did not answer: look again",
-        _FAILURE,
-        Pause.BACKOFF,
     ),
     Row(_ALIVE, when(vm="D"), _CREATE, "the server vanished"),
     Row(_ALIVE, when(vm="d"), _CREATE, "boot the missing half of the pair", _OURS),
@@ -224,8 +226,6 @@ TABLE = (
     ),
     Row(_ALIVE, when("CU", "H"), _CONFIG, "alive: the configuration needs other NICs", _OURS),
     # CreateVM
-    Row(_CREATE, when(vm="G"), _STOP, "the resource vanished meanwhile"),
-    Row(_CREATE, when(vm="E"), _CALC, "too many boots failed", pause=Pause.COOLDOWN),
     Row(
         _CREATE,
         when("", "", Fact.AWAY, Fact.OVERDUE),
@@ -233,6 +233,7 @@ TABLE = (
         "nobody took the order for too long",
         _DEADLINE,
         Pause.COOLDOWN,
+        gives_up=True,
     ),
     Row(
         _CREATE,
@@ -242,10 +243,20 @@ TABLE = (
         _FAILURE,
         Pause.BACKOFF,
     ),
+    Row(_CREATE, when(vm="G"), _STOP, "the resource vanished meanwhile"),
+    Row(_CREATE, when(vm="E"), _CALC, "too many boots failed", pause=Pause.COOLDOWN),
     Row(_CREATE, when(vm="D"), _CREATE, "the boot was refused", pause=Pause.BACKOFF),
     Row(_CREATE, when("CRUDP", "BUCR"), _BOOT, "a server exists"),
     Row(_CREATE, when("", "BUCRHdD"), _BOOT, "a server exists", _OURS),
     # CheckBoot
+    Row(
+        _BOOT,
+        when("", "", Fact.AWAY),
+        _CALC,
+        "Nova did not answer: look again",
+        _FAILURE,
+        Pause.BACKOFF,
+    ),
     Row(_BOOT, when(vm="DG"), _STOP, "the server or the resource vanished"),
     Row(
         _BOOT,
@@ -255,16 +266,8 @@ TABLE = (
         _FAILURE,
         Pause.COOLDOWN,
     ),
-    Row(
-        _BOOT,
-        when("", "", Fact.AWAY),
-        _CALC,
-        "Nova did not answer: look again",
-        _FAILURE,
-        Pause.BACKOFF,
-    ),
     Row(_BOOT, when(vm="U"), _CONFIG, "it answers: configure it"),
-    Row(_BOOT, when(vm="CHd"), _CONFIG, "it answers: configure it", _OURS),
+    Row(_BOOT, when(vm="Hd"), _CONFIG, "it answers: configure it", _OURS),
     Row(
         _BOOT,
         when("", "B", Fact.OVERDUE),
@@ -272,8 +275,17 @@ TABLE = (
         "ACTIVE or not, it never answered in time: replace it",
         _DEADLINE,
     ),
-    Row(_BOOT, when(vm="BCR"), _CALC, "not there yet", pause=Pause.WATCH),
+    Row(_BOOT, when(vm="C"), _CALC, "it was configured before: look at it as usual"),
+    Row(_BOOT, when(vm="BR"), _CALC, "not there yet, or failed", pause=Pause.WATCH),
     # ConfigureVM
+    Row(
+        _CONFIG,
+        when("", "", Fact.AWAY),
+        _CALC,
+        "no answer: see whether it is alive",
+        _FAILURE,
+        Pause.BACKOFF,
+    ),
     Row(_CONFIG, when(vm="DGR"), _STOP, "the server or the resource vanished"),
     Row(
         _CONFIG,
@@ -298,14 +310,6 @@ TABLE = (
         _FAILURE,
         Pause.BACKOFF,
     ),
-    Row(
-        _CONFIG,
-        when("", "", Fact.AWAY),
-        _CALC,
-        "no answer: see whether it is alive",
-        _FAILURE,
-        Pause.BACKOFF,
-    ),
     Row(_CONFIG, when(vm="H"), _REPLUG, "NICs are missing or superfluous"),
     Row(_CONFIG, when("R", "C"), _STATS, "configured: read its counters"),
     Row(_CONFIG, when(vm="C"), _CALC, "configured: nothing left to do", pause=Pause.DONE),
@@ -318,6 +322,14 @@ TABLE = (
         Pause.BACKOFF,
     ),
     # ReplugVM
+    Row(
+        _REPLUG,
+        when("", "", Fact.AWAY),
+        _CALC,
+        "Nova did not answer: look again",
+        _FAILURE,
+        Pause.BACKOFF,
+    ),
     Row(_REPLUG, when(vm="R"), _STOP, "Nova cannot change its NICs: replace it"),
     Row(_REPLUG, when(vm="DG"), _STOP, "the server or the resource vanished", _OURS),
     Row(
@@ -327,14 +339,6 @@ TABLE = (
         "an operator is needed",
         _FAILURE,
         Pause.COOLDOWN,
-    ),
-    Row(
-        _REPLUG,
-        when("", "", Fact.AWAY),
-        _CALC,
-        "Nova did not answer: look again",
-        _FAILURE,
-        Pause.BACKOFF,
     ),
     Row(
         _REPLUG,
@@ -353,17 +357,23 @@ TABLE = (
     ),
     Row(_REPLUG, when(vm="UCBd"), _CONFIG, "the NICs are right"),
     # StopVM
-    Row(_STOP, when(vm="G"), _EXIT, "nothing is left"),
-    Row(_STOP, when("D", "D"), _EXIT, "nothing is left"),
     Row(
         _STOP,
-        when("D", "", Fact.OVERDUE),
+        when("D", "", Fact.AWAY, Fact.OVERDUE),
         _STOP,
-        "something cannot be removed: keep trying, rarely",
+        "nobody to ask for long: keep trying, rarely",
         _DEADLINE,
         Pause.COOLDOWN,
     ),
-    Row(_STOP, when(vm="E"), _CALC, "Nova cannot delete the server", _DEADLINE, Pause.COOLDOWN),
+    Row(
+        _STOP,
+        when("", "", Fact.AWAY, Fact.OVERDUE),
+        _CALC,
+        "Nova does not delete the server",
+        _DEADLINE,
+        Pause.COOLDOWN,
+        gives_up=True,
+    ),
     Row(
         _STOP,
         when("", "", Fact.AWAY),
@@ -372,6 +382,17 @@ TABLE = (
         _FAILURE,
         Pause.BACKOFF,
     ),
+    Row(_STOP, when(vm="G"), _EXIT, "nothing is left"),
+    Row(_STOP, when("D", "D"), _EXIT, "nothing is left"),
+    Row(
+        _STOP,
+        when("D", "E"),
+        _STOP,
+        "an operator is needed; a removal is never given up",
+        _FAILURE,
+        Pause.COOLDOWN,
+    ),
+    Row(_STOP, when(vm="E"), _CALC, "an operator is needed", _FAILURE, Pause.COOLDOWN),
     Row(
         _STOP,
         when("", "D", Fact.FAILED_BEFORE),
@@ -383,6 +404,23 @@ TABLE = (
     Row(_STOP, when(vm="D"), _CREATE, "boot again"),
     Row(
         _STOP,
+        when("D", "", Fact.OVERDUE),
+        _STOP,
+        "something cannot be removed: keep trying, rarely",
+        _DEADLINE,
+        Pause.COOLDOWN,
+    ),
+    Row(
+        _STOP,
+        when("", "", Fact.OVERDUE),
+        _CALC,
+        "Nova does not delete the server",
+        _DEADLINE,
+        Pause.COOLDOWN,
+        gives_up=True,
+    ),
+    Row(
+        _STOP,
         when(),
         _STOP,
         "Nova is deleting; the design has no wait here",
@@ -392,18 +430,12 @@ TABLE = (
     # RebuildVM
     Row(
         _REBUILD,
-        when(vm="G"),
-        _STOP,
-        "the resource is gone: its ports have to go as well",
-        _OURS,
-    ),
-    Row(
-        _REBUILD,
-        when(vm="E"),
+        when("", "", Fact.AWAY, Fact.OVERDUE),
         _CALC,
-        "Nova cannot delete the server",
+        "Nova does not delete the server",
         _DEADLINE,
         Pause.COOLDOWN,
+        gives_up=True,
     ),
     Row(
         _REBUILD,
@@ -415,10 +447,21 @@ TABLE = (
     ),
     Row(
         _REBUILD,
-        when("E", "D"),
-        _CREATE,
-        "the old server is gone",
-        becomes=Action.CREATE,
+        when(vm="G"),
+        _STOP,
+        "the resource is gone: its ports have to go as well",
+        _OURS,
+    ),
+    Row(_REBUILD, when(vm="E"), _CALC, "an operator is needed", _FAILURE, Pause.COOLDOWN),
+    Row(_REBUILD, when("E", "D"), _CREATE, "the old server is gone", becomes=Action.CREATE),
+    Row(
+        _REBUILD,
+        when("", "", Fact.OVERDUE),
+        _CALC,
+        "Nova does not delete the server",
+        _DEADLINE,
+        Pause.COOLDOWN,
+        gives_up=True,
     ),
     Row(_REBUILD, when(), _REBUILD, "Nova is deleting", pause=Pause.WATCH),
     # ClearError

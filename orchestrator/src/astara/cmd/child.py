@@ -1,0 +1,85 @@
+"""Run one child process of the supervisor: `python -m astara.cmd.child ROLE NUMBER [options]`.
+
+Parses the configuration itself (nothing is inherited but two file descriptors), installs the
+signal handlers, imports the entry of its role and runs it. Ends when the supervisor is gone,
+however that happened. Must never start another process.
+"""
+
+import ctypes
+import importlib
+import logging
+import os
+import pathlib
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+from .. import conf
+from ..supervisor import roles
+
+LOG = logging.getLogger(__name__)
+
+LIFELINE = "ASTARA_LIFELINE_FD"  # a pipe that only the supervisor holds open for writing
+ORPHAN_TIMEOUT_S = 5.0
+
+
+def _trim_memory() -> None:
+    """Let the allocator use few arenas: threads would otherwise each keep one of their own."""
+    m_arena_max = -8
+    ctypes.CDLL(None).mallopt(m_arena_max, 2)
+
+
+def _watch_lifeline(fd: int, stop: threading.Event) -> None:
+    """Stop when the other end of the pipe closes, which even SIGKILL of the supervisor does."""
+    os.read(fd, 1)
+    LOG.warning("supervisor.gone timeout_s=%s", ORPHAN_TIMEOUT_S)
+    stop.set()
+    threading.Event().wait(ORPHAN_TIMEOUT_S)
+    os._exit(1)
+
+
+def _install_signals(stop: threading.Event) -> None:
+    def on_term(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is for the supervisor to handle
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _name(role: roles.Role, number: int) -> None:
+    """Show the role in ps and top; the kernel keeps 15 characters."""
+    pathlib.Path("/proc/self/comm").write_text(f"astara-{role}-{number}"[:15])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the child; the exit status is 0 after an orderly stop."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    role, number, options = roles.Role(arguments[0]), int(arguments[1]), arguments[2:]
+    stop = threading.Event()
+    _install_signals(stop)
+    _trim_memory()
+    loaded = conf.load(options)
+    _name(role, number)
+    if fd := os.environ.get(LIFELINE):
+        watch = threading.Thread(
+            target=_watch_lifeline, args=(int(fd), stop), name="lifeline", daemon=True
+        )
+        watch.start()
+    module, _, function = roles.ENTRIES[role].partition(":")
+    entry: roles.Entry = getattr(importlib.import_module(module), function)
+    try:
+        entry(loaded, number, stop)
+    except Exception:  # the boundary of the process: the supervisor starts it again
+        LOG.exception("child.crashed role=%s number=%d", role, number)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    os._exit(status)  # not waiting for a thread that a dead peer holds

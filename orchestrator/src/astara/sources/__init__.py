@@ -1,0 +1,1 @@
+"""Produce the events that make workers look: notifications, the passing of time, the audit."""

@@ -1,0 +1,122 @@
+"""Compare what ought to be served with what is, without anybody having told.
+
+Reads ids and generations of all resources, page by page, and sends each to the worker that owns
+it; a worker whose instance runs that generation does nothing. Afterwards `AuditEnd` makes workers
+look at what was not listed. Servers and ports of ours that belong to no listed resource are sent
+as deletions after a grace, which the worker checks against Neutron again. Decides nothing about an
+instance. Run by `health`, at start, when asked, and every `[audit] interval`.
+"""
+
+import logging
+import threading
+import typing
+import uuid
+
+from .. import events
+from ..machine import instance_port
+from ..machine.vocabulary import Action
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .. import clock
+
+LOG = logging.getLogger(__name__)
+
+RETRY_MIN_S = 1.0
+RETRY_MAX_S = 30.0
+ORPHAN = "orphan"
+
+
+class Auditor:
+    """One pass after another, never two at once."""
+
+    def __init__(
+        self,
+        open_inventory: "Callable[[], instance_port.Inventory]",
+        send: "Callable[[events.Message], bool]",
+        time: "clock.Clock",
+        *,
+        interval_s: float,
+        orphan_grace_s: float,
+    ) -> None:
+        self._open = open_inventory
+        self._send = send
+        self._clock = time
+        self._interval_s = interval_s
+        self._grace_s = orphan_grace_s
+        self._inventory: instance_port.Inventory | None = None
+        self._requested = threading.Event()
+        self._orphans: dict[str, float] = {}  # id -> when it was first seen without resource
+
+    def request(self, reason: str) -> None:
+        """Ask for a pass as soon as possible; from any thread."""
+        LOG.info("audit.requested reason=%s", reason)
+        self._requested.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Audit at once and then again and again until `stop` is set."""
+        pause_s = RETRY_MIN_S
+        while not stop.is_set():
+            self._requested.clear()
+            if self._try():
+                pause_s = RETRY_MIN_S
+                self._sleep(self._clock.jitter(self._interval_s), stop)
+            else:
+                stop.wait(self._clock.jitter(pause_s))
+                pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    def _sleep(self, seconds: float, stop: threading.Event) -> None:
+        """Sleep, but not through a request or the end."""
+        deadline = self._clock.monotonic() + seconds
+        while not stop.is_set() and (left_s := deadline - self._clock.monotonic()) > 0:
+            if self._requested.wait(min(left_s, 1.0)):
+                stop.wait(self._clock.jitter(0.2))  # several workers start together: audit once
+                return
+
+    def _try(self) -> bool:
+        try:
+            if self._inventory is None:
+                self._inventory = self._open()
+            self.audit(self._inventory)
+        except instance_port.InstanceError as reason:
+            LOG.warning("audit.failed reason=%s", reason)
+        except Exception:  # the boundary of one pass: the next one may succeed
+            LOG.exception("audit.crashed")
+        else:
+            return True
+        return False
+
+    def audit(self, inventory: instance_port.Inventory) -> None:
+        """Make one pass; raises what the inventory raises."""
+        audit_id = str(uuid.uuid4())
+        listed: set[str] = set()
+        complete = True
+        for page in inventory.pages():
+            for line in page:
+                listed.add(line.resource.id)
+                complete &= self._send(
+                    events.Event(line.resource, Action.UPDATE, line.generation, audit_id)
+                )
+        if complete:
+            self._send(events.AuditEnd(audit_id))
+        orphans = self._report_orphans(inventory, listed)
+        LOG.info(
+            "audit.done audit=%s resources=%d orphans=%d complete=%s",
+            audit_id,
+            len(listed),
+            orphans,
+            complete,
+        )
+
+    def _report_orphans(self, inventory: instance_port.Inventory, listed: set[str]) -> int:
+        now = self._clock.monotonic()
+        found = {
+            resource.id: resource for resource in inventory.traces() if resource.id not in listed
+        }
+        self._orphans = {name: self._orphans.get(name, now) for name in found}
+        for name, first_seen in self._orphans.items():
+            if now - first_seen >= self._grace_s:
+                LOG.warning("orphan.found %s=%s", found[name].driver, name)
+                self._send(events.Event(found[name], Action.DELETE, source=ORPHAN))
+        return len(found)

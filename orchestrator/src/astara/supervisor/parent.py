@@ -1,0 +1,108 @@
+"""Start the children of this node, start again those that die, and stop them all.
+
+Single-threaded and small: it imports no client and does no work of its own, so that nothing but a
+signal ends it. Children are started afresh by exec, never forked from a process with threads. Must
+never give up on a child. Called by `astara.cmd.orchestrator`.
+"""
+
+import logging
+import os
+import signal
+import typing
+
+from .. import clock
+from . import child, roles
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oslo_config import cfg
+
+LOG = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+TICK_S = 5.0  # how long a lost SIGCHLD could go unnoticed
+KILL_SPARE_S = 2.0
+
+
+class Supervisor:
+    """The parent of all processes of a node."""
+
+    def __init__(self, conf: "cfg.ConfigOpts", options: "Sequence[str]", lock_fd: int) -> None:
+        self._clock = clock.SystemClock()
+        self._options = list(options)
+        self._lock_fd = lock_fd
+        self._shutdown_timeout_s: float = conf.shutdown_timeout
+        self._preflight = child.Child(roles.Role.PREFLIGHT, 0, self._clock)
+        workers = [
+            child.Child(roles.Role.WORKER, number, self._clock)
+            for number in range(conf.num_worker_processes)
+        ]
+        others = [
+            child.Child(role, 0, self._clock)
+            for role in (roles.Role.LISTENER, roles.Role.HEALTH, roles.Role.METADATA)
+        ]
+        self._children = [*workers, *others]
+        self._lifeline, self._lifeline_end = os.pipe()
+
+    def run(self) -> int:
+        """Watch until SIGTERM or SIGINT; give the exit status."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        LOG.info("supervisor.started pid=%d children=%d", os.getpid(), len(self._children))
+        status = self._fly([self._preflight], until_success=True)
+        if status is None:
+            status = self._fly(self._children, until_success=False)
+        self._stop()
+        return status or 0
+
+    def _fly(self, children: "Sequence[child.Child]", *, until_success: bool) -> int | None:
+        """Keep children running; None when all succeeded, else an exit status to end with."""
+        while True:
+            for each in children:
+                status = each.reap()
+                if status is None:
+                    continue
+                if until_success and status == 0:
+                    return None
+                if until_success and status == os.EX_CONFIG:
+                    return os.EX_CONFIG
+                LOG.error("child.died name=%s status=%d", each.name, status)
+            self._start_due(children)
+            if self._wait(children) in _STOPPING:
+                return 0
+
+    def _start_due(self, children: "Sequence[child.Child]") -> None:
+        now = self._clock.monotonic()
+        for each in children:
+            if each.process is None and each.start_at <= now:
+                each.start(self._options, self._lock_fd, self._lifeline)
+
+    def _wait(self, children: "Sequence[child.Child]") -> int | None:
+        """Sleep until a signal or the next start; give the signal's number."""
+        now = self._clock.monotonic()
+        starts = [each.start_at - now for each in children if each.process is None]
+        caught = signal.sigtimedwait(_SIGNALS, max(0.01, min([TICK_S, *starts])))
+        return caught.si_signo if caught is not None else None
+
+    def _stop(self) -> None:
+        """Ask all children to stop, and kill after the deadline those that did not."""
+        everyone = [self._preflight, *self._children]
+        for each in everyone:
+            each.signal(signal.SIGTERM)
+        deadline = self._clock.monotonic() + self._shutdown_timeout_s + KILL_SPARE_S
+        while running := [each for each in everyone if each.running]:
+            left_s = deadline - self._clock.monotonic()
+            if left_s <= 0:
+                self._kill(running)
+                break
+            signal.sigtimedwait([signal.SIGCHLD], min(left_s, TICK_S))
+        LOG.info("supervisor.stopped")
+
+    @staticmethod
+    def _kill(running: "Sequence[child.Child]") -> None:
+        for each in running:
+            LOG.error("child.killed name=%s", each.name)
+            each.signal(signal.SIGKILL)
+            if each.process is not None:
+                each.process.wait(timeout=TICK_S)

@@ -1,0 +1,33 @@
+"""Check the configuration and plug the management port, once, before any other child starts.
+
+Entry of the role `preflight`. A configuration that cannot work ends the orchestrator with the list
+of its faults; a cloud that does not answer yet is tried again by the supervisor.
+"""
+
+import importlib
+import logging
+import os
+import sys
+import threading
+
+from oslo_config import cfg
+
+from .. import conf as options
+from ..conf import validation
+from . import roles
+
+LOG = logging.getLogger(__name__)
+
+
+def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
+    """Raise SystemExit(78) on a faulty configuration; return when the node is ready."""
+    try:
+        options.check(conf)
+    except validation.InvalidConfiguration as invalid:
+        for fault in invalid.faults:
+            LOG.error("configuration.invalid fault=%s", fault)
+            sys.stderr.write(f"astara-orchestrator: {fault}\n")
+        raise SystemExit(os.EX_CONFIG) from None
+    module, _, function = roles.MANAGEMENT.partition(":")
+    address = getattr(importlib.import_module(module), function)(conf)
+    LOG.info("management.ready address=%s", address)

@@ -1,0 +1,53 @@
+"""Run ready automata on a bounded number of threads.
+
+Decides nothing; a thread takes a slot, lets its automaton walk, and gives it back. Must never die
+of what one resource does. Started by `worker.process`.
+"""
+
+import logging
+import threading
+import time
+import typing
+
+from ..machine import automaton
+from . import registry
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOG = logging.getLogger(__name__)
+
+CRASH_PAUSE_S = 30.0
+
+
+class Pool:
+    """Threads on one registry."""
+
+    def __init__(self, slots: registry.Registry, threads: int, halt: "Callable[[], bool]") -> None:
+        self._slots = slots
+        self._halt = halt
+        self._threads = [
+            threading.Thread(target=self._run, name=f"t{number:02d}", daemon=True)
+            for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the threads after the registry was closed; False if one is still at work."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        while (slot := self._slots.take()) is not None:
+            try:
+                outcome = slot.automaton.run(self._halt)
+            except Exception:  # the boundary of one walk: a bug costs this resource a pause
+                LOG.exception("walk.crashed %s=%s", slot.resource.driver, slot.resource.id)
+                outcome = automaton.Wake(CRASH_PAUSE_S)
+            self._slots.give_back(slot, outcome)

@@ -1,0 +1,78 @@
+"""Assemble one worker process and run it until it is told to stop.
+
+Entry of the role `worker`. The instance factory is imported here and nowhere else, so that only
+workers pay for the clients. On start it asks for an audit: whatever its predecessor knew is found
+again.
+"""
+
+import functools
+import importlib
+import logging
+import threading
+import typing
+
+from oslo_config import cfg
+
+from .. import clock, events, inbox, scheduler
+from ..conf import identity
+from ..machine import automaton, instance_port
+from . import pool, registry
+
+LOG = logging.getLogger(__name__)
+
+
+def load(name: str) -> typing.Any:
+    """Import what "module:function" names."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def policy_of(conf: cfg.ConfigOpts) -> automaton.Policy:
+    """Read the budgets of the state machine from the configuration."""
+    return automaton.Policy(
+        boot_timeout_s=conf.boot_timeout,
+        stop_timeout_s=conf.stop_timeout,
+        hotplug_timeout_s=conf.hotplug_timeout,
+        silent_timeout_s=conf.silent_timeout,
+        cooldown_s=conf.error_state_cooldown,
+        cooldown_max_s=conf.error_state_cooldown_max,
+        boot_attempts=conf.reboot_error_threshold,
+        tries=conf.max_retries,
+        retry_delay_s=conf.retry_delay,
+        retry_delay_max_s=conf.retry_delay_max,
+        watch_interval_s=conf.boot_poll_interval,
+    )
+
+
+def _owns(conf: cfg.ConfigOpts, number: int, resource: events.Resource, tenant_id: str) -> bool:
+    owned = events.Resource(resource.driver, resource.id, tenant_id)
+    return scheduler.shard(owned, conf.num_worker_processes, conf.shard_by) == number
+
+
+def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
+    """Serve this worker's share of the resources until `stop` is set."""
+    identity.register(conf)
+    factory: instance_port.InstanceFactory = load(conf.instance_factory)()
+    time = clock.SystemClock()
+    policy = policy_of(conf)
+    outgoing = scheduler.Scheduler(conf)
+
+    def make(resource: events.Resource) -> automaton.Automaton:
+        owns = functools.partial(_owns, conf, number, resource)
+        return automaton.Automaton(factory.create(resource), policy, time, owns)
+
+    slots = registry.Registry(make, time, outgoing.send)
+    threads = pool.Pool(slots, conf.num_worker_threads, stop.is_set)
+    name = scheduler.worker_name(number)
+    incoming = inbox.Inbox(scheduler.socket_path(conf.state_path, name), slots.handle)
+    threads.start()
+    incoming.start()
+    outgoing.send(events.AuditRequest(f"{name} started"))
+    LOG.info("worker.started number=%d threads=%d", number, conf.num_worker_threads)
+    stop.wait()
+    incoming.close()
+    slots.close()
+    drained = threads.join(conf.shutdown_timeout)
+    outgoing.close()
+    factory.close()
+    LOG.info("worker.stopped number=%d drained=%s %s", number, drained, slots.census())
