@@ -264,7 +264,7 @@ def _change_link(link: ObservedLink, plan: LinkPlan, sysctls: Mapping[str, str])
         device=link.device,
         mac=link.mac,
         mtu=plan.mtu if plan.mtu not in (None, link.mtu) else None,
-        sysctls=_differing(plan.sysctls, sysctls),
+        sysctls=_differing(_existing(plan.sysctls, plan.mtu or link.mtu), sysctls),
         remove_first=tuple(sorted(first)),
         up=plan.up if plan.up != link.up else None,
         add=tuple(sorted(missing)),
@@ -279,6 +279,13 @@ def _idle(link: ObservedLink) -> LinkChange:
         up=False if link.up else None,
         remove=tuple(sorted(link.addresses)),
     )
+
+
+def _existing(sysctls: tuple[tuple[str, str], ...], mtu: int) -> tuple[tuple[str, str], ...]:
+    """Leave IPv6 parameters out where the kernel has none for want of MTU."""
+    if mtu >= LOWEST_IPV6_MTU:
+        return sysctls
+    return tuple(item for item in sysctls if not item[0].startswith("net/ipv6/"))
 
 
 def _differing(
