@@ -60,6 +60,15 @@ OPTS = [
         "step may be cut off: each one is repeated from its beginning.",
     ),
     cfg.ListOpt(
+        "enabled_processes",
+        item_type=cfg.types.String(
+            choices=["preflight", "listener", "worker", "health", "metadata"]
+        ),
+        default=["preflight", "listener", "worker", "health", "metadata"],
+        help="Kinds of processes that this node runs. Leave out `metadata` where no tenant needs "
+        "it, or `preflight` where the management port is plugged by other means.",
+    ),
+    cfg.ListOpt(
         "enabled_drivers",
         default=["router"],
         help="Kinds of resources to serve. Currently `router` alone.",

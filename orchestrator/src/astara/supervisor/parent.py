@@ -34,23 +34,29 @@ class Supervisor:
         self._options = list(options)
         self._lock_fd = lock_fd
         self._shutdown_timeout_s: float = conf.shutdown_timeout
-        self._preflight = child.Child(roles.Role.PREFLIGHT, 0, self._clock)
-        workers = [
-            child.Child(roles.Role.WORKER, number, self._clock)
-            for number in range(conf.num_worker_processes)
-        ]
-        others = [
-            child.Child(role, 0, self._clock)
-            for role in (roles.Role.LISTENER, roles.Role.HEALTH, roles.Role.METADATA)
-        ]
-        self._children = [*workers, *others]
+        self._preflight = self._children_of(conf, [roles.Role.PREFLIGHT])
+        self._children = self._children_of(
+            conf,
+            [roles.Role.WORKER, roles.Role.LISTENER, roles.Role.HEALTH, roles.Role.METADATA],
+        )
         self._lifeline, self._lifeline_end = os.pipe()
+
+    def _children_of(
+        self, conf: "cfg.ConfigOpts", kinds: "Sequence[roles.Role]"
+    ) -> list[child.Child]:
+        """Give the children of those kinds that this node is to run."""
+        return [
+            child.Child(role, number, self._clock)
+            for role in kinds
+            if role in conf.enabled_processes
+            for number in range(conf.num_worker_processes if role is roles.Role.WORKER else 1)
+        ]
 
     def run(self) -> int:
         """Watch until SIGTERM or SIGINT; give the exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         LOG.info("supervisor.started pid=%d children=%d", os.getpid(), len(self._children))
-        status = self._fly([self._preflight], until_success=True)
+        status = self._fly(self._preflight, until_success=True) if self._preflight else None
         if status is None:
             status = self._fly(self._children, until_success=False)
         self._stop()
@@ -87,7 +93,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Ask all children to stop, and kill after the deadline those that did not."""
-        everyone = [self._preflight, *self._children]
+        everyone = [*self._preflight, *self._children]
         for each in everyone:
             each.signal(signal.SIGTERM)
         deadline = self._clock.monotonic() + self._shutdown_timeout_s + KILL_SPARE_S
