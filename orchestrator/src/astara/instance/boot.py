@@ -69,7 +69,7 @@ def _prepare_ports(tools: Tools, memory: Memory, router: topology.RouterDetail) 
         tools.settings.management_network_id,
         tools.settings.management_subnet_id,
     )
-    memory.ports = (needed, plug)
+    memory.learn_ports(needed, plug)
     for port in [*plug.carriers.values(), plug.management, *plug.surplus]:
         if port is not None and port.device_id:
             _free(tools, port)

@@ -23,6 +23,7 @@ class Memory:
     last_detail: RouterDetail | None = None
     server: Server | None = None
     ports: tuple[frozenset[str], Plug] | None = None
+    ports_read: bool = False
     status: Status | None = None
     answered_by: str | None = None
     answering: bool = False
@@ -33,8 +34,14 @@ class Memory:
         """Forget what belongs to one walk."""
         self.detail = None
         self.detail_read = False
+        self.ports_read = False
         self.status = None
         self.shown = None
+
+    def learn_ports(self, needed: frozenset[str], plug: Plug) -> None:
+        """Keep the ports that were just read, and the networks they were read for."""
+        self.ports = (needed, plug)
+        self.ports_read = True
 
     def forget_server(self) -> None:
         """Forget a server that is gone, and what it said."""

@@ -37,7 +37,8 @@ def read_ports(
     needed = needs.carrier_networks(router)
     if fresh or memory.ports is None or memory.ports[0] != needed:
         plug = ports.look(tools.neutron, router.id, needed, tools.settings.management_network_id)
-        memory.ports = (needed, plug)
+        memory.learn_ports(needed, plug)
+        return plug
     return memory.ports[1]
 
 
@@ -86,7 +87,11 @@ def look(tools: Tools, memory: Memory, router: topology.RouterDetail) -> None:
     if server is None or not verdict.running(server):
         return
     if not asked_already or server.id != before:
-        probe(tools, memory, read_ports(tools, memory, router, fresh=True).management)
+        probe(
+            tools,
+            memory,
+            read_ports(tools, memory, router, fresh=not memory.ports_read).management,
+        )
 
 
 def desired(

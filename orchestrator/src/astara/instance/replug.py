@@ -34,7 +34,7 @@ def request_changes(
         tools.settings.management_network_id,
         tools.settings.management_subnet_id,
     )
-    memory.ports = (needed, plug)
+    memory.learn_ports(needed, plug)
     _attach(tools, server_id, [p for p in plug.carriers.values() if p.device_id != server_id])
     for port in plug.surplus:
         if port.device_id == server_id:

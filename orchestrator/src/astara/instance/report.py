@@ -37,10 +37,14 @@ class Report:
     floatingips: frozenset[str] | None
 
 
-def wanted(state: InstanceState, router: topology.RouterDetail) -> Report | None:
-    """Return what Neutron should show for a router in this state; None: nothing to say."""
+def wanted(state: InstanceState, router: topology.RouterDetail, *, serving: bool) -> Report | None:
+    """Return what Neutron should show for a router in this state; None: nothing to say.
+
+    An appliance that serves its last document and is about to get a newer one is no news: the
+    tenant would see each of its changes as an outage.
+    """
     status = _STATUS.get(state)
-    if status is None:
+    if status is None or (state is InstanceState.UP and serving):
         return None
     if state in _NOTHING_RUNS or not router.admin_state_up:
         shown = "DOWN" if not router.admin_state_up and status == "ACTIVE" else status

@@ -210,12 +210,12 @@ class RouterInstance:
         return probe.probe(self._tools, self._memory, plug.management)
 
     def _judge(self, router: topology.RouterDetail) -> InstanceState:
-        """Name the state; before saying that NICs are wrong, look at the ports again."""
+        """Name the state; before saying that NICs are wrong, make sure to know the ports."""
         state = self._verdict(router, probe.desired(self._tools, self._memory, router))
-        if state is InstanceState.HOTPLUG_NEEDED and self._memory.status is not None:
-            fresh = probe.desired(self._tools, self._memory, router, fresh=True)
-            state = self._verdict(router, fresh)
-        return state
+        if state is not InstanceState.HOTPLUG_NEEDED or self._memory.ports_read:
+            return state
+        fresh = probe.desired(self._tools, self._memory, router, fresh=True)
+        return self._verdict(router, fresh)
 
     def _verdict(self, router: topology.RouterDetail, desired: verdict.Desired) -> InstanceState:
         memory = self._memory
@@ -250,8 +250,10 @@ class RouterInstance:
     def _tell_neutron(self) -> None:
         """Send the status if it differs; a failure shows as a difference next time."""
         router = self._memory.detail
-        want = report.wanted(self._state, router) if router is not None else None
-        if router is None or want is None:
+        if router is None:
+            return
+        want = report.wanted(self._state, router, serving=self._memory.serving)
+        if want is None:
             return
         seen = self._memory.shown or report.shown(router)
         if not report.differs(want, seen):
