@@ -106,6 +106,7 @@ class Automaton:
         self._since: dict[str, float] = {}  # when a wait began, by its name
         self._cooling_until = 0.0
         self._after_s: float | None = None
+        self._told: set[tuple[str, ...]] = set()  # what the log said since the walk began
         self._execute: dict[WalkState, Callable[[Action], frozenset[Fact]]] = {
             WalkState.CALC_ACTION: self._calc_action,
             WalkState.ALIVE: self._alive,
@@ -392,8 +393,11 @@ class Automaton:
         return f"{resource.driver}={resource.id} state={self.state}"
 
     def _log_step(self, row: table.Row, view: table.View) -> None:
+        """Log each kind of step once per walk, and the routine of polls at debug only."""
+        kind = (row.state, row.next, view.instance, row.reason)
         routine = {WalkState.CALC_ACTION, WalkState.ALIVE, WalkState.STATS}
-        quiet = (row.state in routine and row.next in routine) or row.next is row.state
+        quiet = kind in self._told or (row.state in routine and row.next in routine)
+        self._told.add(kind)
         LOG.log(
             logging.DEBUG if quiet else logging.INFO,
             "walk.moved %s next=%s action=%s instance=%s pause=%s reason=%s",
@@ -404,3 +408,5 @@ class Automaton:
             row.pause.name,
             row.reason,
         )
+        if row.pause is Pause.DONE:
+            self._told.clear()

@@ -97,9 +97,9 @@ class Row:
     gives_up: bool = False
 
 
-_ACTIONS = {"C": Action.CREATE, "R": Action.READ, "U": Action.UPDATE, "D": Action.DELETE}
-_ACTIONS |= {"P": Action.POLL, "E": Action.REBUILD}
-_STATES = {
+ACTION_LETTERS = {"C": Action.CREATE, "R": Action.READ, "U": Action.UPDATE, "D": Action.DELETE}
+ACTION_LETTERS |= {"P": Action.POLL, "E": Action.REBUILD}
+STATE_LETTERS = {
     "D": InstanceState.DOWN,
     "B": InstanceState.BOOTING,
     "U": InstanceState.UP,
@@ -119,8 +119,8 @@ def when(act: str = "", vm: str = "", *facts: Fact) -> Guard:
     Restart-needed Hotplug-needed degraded Gone Error.
     """
     return Guard(
-        frozenset(_ACTIONS[letter] for letter in act) or frozenset(Action),
-        frozenset(_STATES[letter] for letter in vm) or frozenset(InstanceState),
+        frozenset(ACTION_LETTERS[letter] for letter in act) or frozenset(Action),
+        frozenset(STATE_LETTERS[letter] for letter in vm) or frozenset(InstanceState),
         frozenset(facts),
     )
 
@@ -484,6 +484,47 @@ TABLE = (
         Pause.COOLDOWN,
     ),
     Row(_STATS, when(), _CALC, "counters are read, or are not worth a retry", pause=Pause.DONE),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Views for which the original diagram names another next state than the table."""
+
+    state: WalkState
+    guard: Guard
+    reason: str
+
+
+CONTRADICTIONS = (
+    Contradiction(
+        _ALIVE,
+        when("P", "U"),
+        "the design ends a poll of an instance that answers; UP means that it runs another "
+        "configuration than the desired one, and a poll corrects that",
+    ),
+    Contradiction(
+        _REPLUG,
+        when(vm="H"),
+        "the design configures at once, which comes straight back; the table waits until the NICs "
+        "are there, and then configures",
+    ),
+    Contradiction(
+        _REBUILD,
+        when(vm="E"),
+        "the design goes on deleting for ever; ERROR is left by CalcAction, after a pause",
+    ),
+    Contradiction(
+        _STOP,
+        when("E", "BUCRHdE"),
+        "the design boots the next server whatever became of the last; the table waits until "
+        "it is gone, because both would carry the same ports",
+    ),
+    Contradiction(
+        _CALC,
+        when("", "E", Fact.COOLING),
+        "the design clears an error without pause; while the pause lasts, commands are kept",
+    ),
 )
 
 _BY_STATE = {state: tuple(row for row in TABLE if row.state is state) for state in WalkState}
