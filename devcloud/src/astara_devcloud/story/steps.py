@@ -115,7 +115,7 @@ def boot_tenant_vms(scene: Scene) -> None:
         alice.resolve(OUTSIDE_NAME, "A", resolver) == [OUTSIDE_V4],
         f"alice: {OUTSIDE_NAME} resolved by the appliance",
     )
-    # Nova names the port after the server (dns_name); without that Neutron's form is host-<address>.
+    # Nova names a port after its server (dns_name); else Neutron calls it host-<address>.
     bob = (scene.vms["bob"].name, "host-" + scene.address("bob", 4).replace(".", "-"))
     names = [f"{host}{domain}" for host in bob for domain in ("", ".astara.test")]
     found = {name: alice.resolve(name, "A", resolver) for name in names}
