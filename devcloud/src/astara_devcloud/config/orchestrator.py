@@ -1,0 +1,43 @@
+"""orchestrator.ini: what the orchestrator is told about this cloud."""
+
+from astara_devcloud import resources, settings
+from astara_devcloud.config import ini
+
+
+def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> str:
+    """Render the orchestrator's configuration from what the bootstrap created."""
+    credentials = cloud.credentials
+    return ini.render(
+        {
+            "DEFAULT": {
+                "host": settings.HOST,
+                "transport_url": cloud.orchestrator_broker_url,
+                "num_worker_processes": 2,
+                "num_worker_threads": 8,
+                "health_check_period": 10,
+                "boot_timeout": 120,
+                "hotplug_timeout": 30,
+                "error_state_cooldown": 10,
+                "alive_timeout": 3,
+                "config_timeout": 30,
+                "management_network_id": known.management_network_id,
+                "management_subnet_id": known.management_subnet_id,
+                "interface_driver": "openvswitch",
+                "ovs_integration_bridge": settings.INTEGRATION_BRIDGE,
+                "ssh_public_key": f"{cloud.layout.ssh_key}.pub",
+                "nova_metadata_ip": "127.0.0.1",
+                "nova_metadata_port": cloud.ports.nova_metadata,
+                "astara_metadata_port": 9697,
+                "metadata_proxy_shared_secret": credentials.metadata_proxy,
+                "state_path": str(cloud.layout.state / "astara"),
+                "use_stderr": True,
+            },
+            "router": {
+                "image_uuid": known.appliance_image_id,
+                "instance_flavor": known.appliance_flavor_id,
+                "mgt_service_port": 5000,
+            },
+            "keystone_authtoken": ini.password_auth(cloud, "astara", credentials.astara),
+            "audit": {"interval": 30},
+        }
+    )
