@@ -414,6 +414,12 @@ def _ip(namespace: str, batch: str) -> None:
     command("ip", "-n", namespace, "-batch", "-", stdin=batch)
 
 
+@pytest.fixture(name="eventually", scope="session")
+def eventually_fixture() -> Callable[..., Any]:
+    """Return the function that polls until something is true, with a deadline."""
+    return eventually
+
+
 @pytest.fixture
 def appliance_host() -> Iterator[ApplianceHost]:
     """Yield an appliance that is booted, with its management NIC plugged; the agent does not run

@@ -13,6 +13,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def sleep(seconds: float) -> None:
+    """Wait; the caller has a deadline."""
+    time.sleep(seconds)
+
+
 def now() -> str:
     """Return the time of day as ISO 8601 in UTC."""
     return _iso(time.time())

@@ -7,6 +7,7 @@ never changes a device. Called by the pipeline, the API and the agent.
 """
 
 import pathlib
+import threading
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -26,16 +27,18 @@ class NicNames:
         self._file = state_dir / NAMES_FILE
         self._management_mac = management_mac.lower() if management_mac else None
         self._numbers = _load(self._file)
+        self._lock = threading.Lock()
 
     def learn(self, macs: Iterable[str]) -> Mapping[str, str]:
         """Return the name of each of `macs`; new ones get a number, which is on disk before this
         returns.
         """
         present = [mac.lower() for mac in macs]
-        numbers = number_nics(self._numbers, present, self._management_mac)
-        if numbers != self._numbers:
-            files.write_file(self._file, msgspec.json.encode(numbers).decode() + "\n", 0o600)
-            self._numbers = numbers
+        with self._lock:
+            numbers = number_nics(self._numbers, present, self._management_mac)
+            if numbers != self._numbers:
+                files.write_file(self._file, msgspec.json.encode(numbers).decode() + "\n", 0o600)
+                self._numbers = numbers
         return {mac: f"ge{numbers[mac]}" for mac in present}
 
 

@@ -119,29 +119,31 @@ class Pipeline:
         if self._store.unreadable or not self._lock.acquire(blocking=False):
             return ()
         try:
-            steps = self._plan(self._pruned(self._committed.document or contract.Document()))
-            self._check(steps)
-            changed = self._apply(steps)
-            self._verify(changed)
-            return tuple(step.driver.name for step in changed)
+            changed, failures = self._converge()
         finally:
             self._lock.release()
+        if failures:
+            raise failures[0]
+        return changed
 
     def _put(self, document: contract.Document) -> store.Committed:
         started = clock.monotonic()
         digest = contract.digest(document)
         try:
-            self._require_nics(document)
-            steps = self._plan(document)
-            self._check(steps)
+            present = facts.gather(self._names)
+            _require_nics(document, present)
+            steps = [_plan(driver, document, present) for driver in self._drivers]
+            for step in steps:
+                self._check(step)
         except PushFailed as failure:
             LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
             raise
         try:
-            changed = self._apply(steps)
-            self._verify(changed)
+            changed = [step for step in steps if self._apply(step)]
+            for step in changed:
+                self._verify(step)
         except PushFailed as failure:
-            rolled_back = self._roll_back()
+            rolled_back = not self._converge()[1]
             LOG.error(
                 "push-failed driver=%s rolled_back=%s reason=%s",
                 failure.driver,
@@ -186,70 +188,70 @@ class Pipeline:
         self._store.save(committed)
         self._committed = committed
 
-    def _require_nics(self, document: contract.Document) -> None:
-        present = facts.gather(self._names)
-        for network in document.networks:
-            if present.find(network.interface) is None:
-                nic = network.interface.lladdr or network.interface.ifname
-                raise PushFailed("interfaces", f"no NIC {nic} for network {network.network_id}")
+    def _check(self, step: Step) -> None:
+        """Have the tool check the plan, unless exactly this plan is in effect."""
+        if self._in_effect.get(step.driver.name) != step.desired:
+            with _blamed_on(step.driver):
+                step.driver.check(step.desired)
 
-    def _pruned(self, document: contract.Document) -> contract.Document:
-        present = facts.gather(self._names)
-        networks = tuple(n for n in document.networks if present.find(n.interface) is not None)
-        if len(networks) == len(document.networks):
-            return document
-        return msgspec.structs.replace(document, networks=networks)
+    def _apply(self, step: Step) -> bool:
+        """Apply what differs; return whether anything did."""
+        driver, desired = step
+        with _blamed_on(driver):
+            change = driver.diff(driver.observe(), desired)
+            if change:
+                self._in_effect.pop(driver.name, None)
+                driver.apply(change)
+                return True
+        self._in_effect[driver.name] = desired
+        return False
 
-    def _plan(self, document: contract.Document) -> tuple[Step, ...]:
+    def _verify(self, step: Step) -> None:
+        with _blamed_on(step.driver):
+            step.driver.verify(step.desired)
+        self._in_effect[step.driver.name] = step.desired
+
+    def _converge(self) -> tuple[tuple[str, ...], list[PushFailed]]:
+        """Lead every driver to the committed document, whatever becomes of the others.
+
+        Return the drivers that had to act, and the failures.
+        """
+        changed: list[str] = []
+        failures: list[PushFailed] = []
         present = facts.gather(self._names)
-        steps = []
+        document = _pruned(self._committed.document or contract.Document(), present)
         for driver in self._drivers:
-            with _blamed_on(driver):
-                steps.append(Step(driver, driver.render(document, present)))
-        return tuple(steps)
-
-    def _check(self, steps: Sequence[Step]) -> None:
-        for driver, desired in steps:
-            if self._in_effect.get(driver.name) != desired:
-                with _blamed_on(driver):
-                    driver.check(desired)
-
-    def _apply(self, steps: Sequence[Step]) -> list[Step]:
-        """Apply what differs and return the steps that had an effect."""
-        changed = []
-        for step in steps:
-            driver, desired = step
-            with _blamed_on(driver):
-                change = driver.diff(driver.observe(), desired)
-                if change:
-                    self._in_effect.pop(driver.name, None)
-                    driver.apply(change)
-                    changed.append(step)
-                else:
-                    self._in_effect[driver.name] = desired
-        return changed
-
-    def _verify(self, steps: Sequence[Step]) -> None:
-        for driver, desired in steps:
-            with _blamed_on(driver):
-                driver.verify(desired)
-            self._in_effect[driver.name] = desired
-
-    def _roll_back(self) -> bool:
-        """Go back to the committed document, driver by driver; return whether all got there."""
-        complete = True
-        try:
-            steps = self._plan(self._pruned(self._committed.document or contract.Document()))
-        except PushFailed as failure:
-            LOG.error("roll-back-failed driver=%s reason=%s", failure.driver, failure.reason)
-            return False
-        for step in steps:
             try:
-                self._verify(self._apply([step]))
+                step = _plan(driver, document, present)
+                self._check(step)
+                if self._apply(step):
+                    changed.append(driver.name)
+                    self._verify(step)
             except PushFailed as failure:
-                complete = False
-                LOG.error("roll-back-failed driver=%s reason=%s", failure.driver, failure.reason)
-        return complete
+                failures.append(failure)
+                LOG.error("restore-failed driver=%s reason=%s", failure.driver, failure.reason)
+        return tuple(changed), failures
+
+
+def _require_nics(document: contract.Document, present: base.Facts) -> None:
+    for network in document.networks:
+        if present.find(network.interface) is None:
+            nic = network.interface.lladdr or network.interface.ifname
+            raise PushFailed("interfaces", f"no NIC {nic} for network {network.network_id}")
+
+
+def _pruned(document: contract.Document, present: base.Facts) -> contract.Document:
+    """Leave out the networks whose NIC is missing."""
+    networks = tuple(n for n in document.networks if present.find(n.interface) is not None)
+    if len(networks) == len(document.networks):
+        return document
+    return msgspec.structs.replace(document, networks=networks)
+
+
+def _plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:
+    with _blamed_on(driver):
+        desired = driver.render(document, present)
+    return Step(driver, desired)
 
 
 @contextlib.contextmanager

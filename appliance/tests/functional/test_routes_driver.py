@@ -5,15 +5,13 @@ import pytest
 pytestmark = pytest.mark.functional
 
 
-@pytest.fixture
-def host(appliance_host):
+@pytest.fixture(scope="module")
+def host(shared_appliance_host):
     """An appliance between ext (203.0.113.0/24, 2001:db8:cafe::/64) and blue (192.168.0.0/24)."""
-    appliance_host.ext, appliance_host.blue = (
-        appliance_host.plug("ext"),
-        appliance_host.plug("blue"),
-    )
-    appliance_host.start_agent()
-    return appliance_host
+    shared_appliance_host.ext = shared_appliance_host.plug("ext")
+    shared_appliance_host.blue = shared_appliance_host.plug("blue")
+    shared_appliance_host.start_agent()
+    return shared_appliance_host
 
 
 def document(host, *, gateways=("203.0.113.1", "2001:db8:cafe::1"), host_routes=(), **keys):
@@ -62,7 +60,7 @@ def test_outside_is_reached_through_the_gateway(host):
 
 
 def test_gateway_outside_the_subnet_is_taken_as_on_link(host):
-    gateway = host.segments["ext"].add_host("gw", ["100.64.0.1/32"])
+    gateway = host.segments["ext"].add_host("far-gw", ["100.64.0.1/32"])
     gateway.run("ip", "route", "add", "203.0.113.9/32", "dev", "eth0")
     host.push(document(host, gateways=("100.64.0.1", "fe80::1")))
     shown = ours(host)

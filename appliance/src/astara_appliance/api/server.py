@@ -7,6 +7,7 @@ not there. The arbiter process stays small, it imports neither Flask nor the dri
 new worker when one dies. Called by `cmd.agent`.
 """
 
+import errno
 import ipaddress
 import logging
 import pathlib
@@ -16,11 +17,14 @@ from typing import Any
 
 from gunicorn.app import base as gunicorn_base
 
+from .. import clock
 from ..system import management
 from ..system.paths import Paths
 
 LOG = logging.getLogger(__name__)
 
+BIND_TIMEOUT_S = 15.0
+_BIND_RETRY_S = 0.2
 THREADS = 4
 BACKLOG = 128
 
@@ -73,13 +77,29 @@ def _listener(
     address: ipaddress.IPv4Interface | ipaddress.IPv6Interface, port: int, device: str
 ) -> socket.socket:
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    where = _where(address, port, device)
+    deadline = clock.monotonic() + BIND_TIMEOUT_S
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-    scope = socket.if_nametoindex(device) if address.ip.is_link_local else 0
-    where = (str(address.ip), port, 0, scope) if address.version == 6 else (str(address.ip), port)
-    listener.bind(where)
-    listener.listen(BACKLOG)
-    listener.set_inheritable(True)
+    while True:
+        try:
+            listener.bind(where)
+            listener.listen(BACKLOG)
+            break
+        except OSError as error:
+            # The worker of an agent whose arbiter was killed holds the port for another second.
+            if error.errno != errno.EADDRINUSE or clock.monotonic() > deadline:
+                raise
+            clock.sleep(_BIND_RETRY_S)
     LOG.info("listening address=%s port=%s device=%s", address.ip, port, device)
     return listener
+
+
+def _where(
+    address: ipaddress.IPv4Interface | ipaddress.IPv6Interface, port: int, device: str
+) -> tuple[str, int] | tuple[str, int, int, int]:
+    if address.version == 4:
+        return str(address.ip), port
+    scope = socket.if_nametoindex(device) if address.ip.is_link_local else 0
+    return str(address.ip), port, 0, scope

@@ -1,7 +1,7 @@
 """Tell the neighbours which MAC an address has now: gratuitous ARP and unsolicited neighbour
 advertisements.
 
-Builds the frames (pure) and sends them, at once and twice more a little later, because the first
+Builds the frames (pure) and sends them, at once and a few times more, because the first
 may be lost while a switch port is still being wired. ARP goes out as a *request* for the own
 address (RFC 5227 section 3): a gratuitous reply is ignored by a neighbour whose entry is younger
 than a second, a request is not. The kernel's arp_notify does not do it on an added address. Called
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 
 LOG = logging.getLogger(__name__)
 
-REPEAT_AFTER_S: tuple[float, ...] = (1.0, 3.0)
+REPEAT_AFTER_S: tuple[float, ...] = (0.2, 1.0, 3.0)
 
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_IPV6 = 0x86DD
