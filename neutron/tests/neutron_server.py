@@ -1,0 +1,119 @@
+"""A real Neutron API in one process: ML2, the plug-ins under test, a database in a file.
+
+Run by the tests' conftest as a program, so that Neutron's global state stays out of the test
+process. Only what is not under test is left out: Keystone (identity comes in the headers that its
+middleware would set), the message bus (notifications are collected) and the L2 agents (without a
+mechanism driver ports stay unbound). Prints `PORT <n>` when it listens. Two additions for tests:
+the response header `X-Sql-Statements`, and `GET /_notifications`, which returns and forgets what
+was announced.
+"""
+
+import json
+import logging
+import pathlib
+import sys
+import warnings
+from wsgiref import simple_server
+
+warnings.simplefilter("ignore")
+
+import sqlalchemy as sa  # noqa: E402
+from neutron import auth  # noqa: E402
+from neutron.api import extensions  # noqa: E402
+from neutron.common import config as neutron_config  # noqa: E402
+from neutron.db.migration.models import head  # noqa: E402
+from neutron.pecan_wsgi import app as neutron_app  # noqa: E402
+from neutron_lib.db import api as db_api  # noqa: E402
+from oslo_config import cfg  # noqa: E402
+from oslo_messaging.notify import _impl_test  # noqa: E402
+
+CONFIGURATION = """
+[DEFAULT]
+core_plugin = ml2
+service_plugins = {router_plugin},segments
+state_path = {state_dir}
+transport_url = fake:///
+notify_nova_on_port_status_changes = false
+notify_nova_on_port_data_changes = false
+enable_traditional_dhcp = false
+dns_domain = cloud.example.
+[database]
+sqlite_synchronous = false
+connection = sqlite:///{state_dir}/neutron.sqlite
+[oslo_concurrency]
+lock_path = {state_dir}
+[oslo_messaging_notifications]
+driver = test
+[ml2]
+type_drivers = local,flat
+project_network_types = local
+mechanism_drivers =
+extension_drivers = port_security,tag_ports_during_bulk_creation,dns
+[quotas]
+quota_network = -1
+quota_subnet = -1
+quota_port = -1
+quota_router = -1
+quota_floatingip = -1
+"""
+
+statements = 0
+
+
+def count_statement(*_args):
+    global statements
+    statements += 1
+
+
+def configure(state_dir, router_plugin):
+    path = pathlib.Path(state_dir) / "neutron.conf"
+    path.write_text(CONFIGURATION.format(state_dir=state_dir, router_plugin=router_plugin))
+    neutron_config.register_common_config_options()
+    neutron_config.init(["--config-file", str(path)])
+
+
+def build():
+    engine = db_api.get_context_manager().writer.get_engine()
+    head.get_metadata().create_all(engine)
+    sa.event.listen(engine, "before_cursor_execute", count_statement)
+    api = neutron_app.v2_factory({})
+    extended = extensions.plugin_aware_extension_middleware_factory({})(api)
+    return auth.NeutronKeystoneContext(extended, cfg.CONF)
+
+
+def instrumented(api):
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/_notifications":
+            seen = [[m["event_type"], m["payload"]] for _, m, _, _ in _impl_test.NOTIFICATIONS]
+            _impl_test.NOTIFICATIONS.clear()
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(seen, default=str).encode()]
+        before = statements
+
+        def start(status, headers, exc_info=None):
+            return start_response(
+                status, [*headers, ("X-Sql-Statements", str(statements - before))], exc_info
+            )
+
+        return api(environ, start)
+
+    return application
+
+
+class QuietHandler(simple_server.WSGIRequestHandler):
+    def log_message(self, *_args):
+        pass
+
+
+def main():
+    logging.basicConfig(level=logging.WARNING)
+    configure(sys.argv[1], sys.argv[2])
+    server = simple_server.make_server(
+        "127.0.0.1", 0, instrumented(build()), handler_class=QuietHandler
+    )
+    print(f"PORT {server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
