@@ -29,7 +29,7 @@ def wait_until(
     timeout_s: float,
     every_s: float = 0.25,
 ) -> _Seen:
-    """Return the first truthy value of `look`; raise ProbeError naming `what` after `timeout_s`."""
+    """Return the first truthy value of `look`; ProbeError naming `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         seen = look()

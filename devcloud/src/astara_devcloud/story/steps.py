@@ -95,21 +95,7 @@ def boot_tenant_vms(scene: Scene) -> None:
         scene.vms[name] = tenant.server(name, scene.home, security_group="open")
     for name in ("alice", "bob"):
         scene.vms[name] = tenant.wait_active(scene.vms[name])
-        vm = scene.vantage(name)
-        for version, label in ((4, "lease (IPv4)"), (6, "SLAAC address (IPv6)")):
-            wanted = scene.address(name, version)
-            report.within(
-                f"{name}: {label} {wanted}",
-                60,
-                lambda vm=vm, wanted=wanted: f" {wanted}/" in vm.run("ip", "addr").stdout,
-            )
-        report.within(
-            f"{name}: metadata fetched",
-            60,
-            lambda name=name: (
-                f"metadata: instance {scene.vms[name].id}" in tenant.console(scene.vms[name])
-            ),
-        )
+        _expect_a_furnished_vm(scene, name)
     alice, resolver = scene.vantage("alice"), str(scene.home_subnets[0].gateway_ip)
     report.check(
         alice.resolve(OUTSIDE_NAME, "A", resolver) == [OUTSIDE_V4],
@@ -121,6 +107,22 @@ def boot_tenant_vms(scene: Scene) -> None:
     found = {name: alice.resolve(name, "A", resolver) for name in names}
     report.check(
         [scene.address("bob", 4)] in found.values(), "alice: bob's name resolved", str(found)
+    )
+
+
+def _expect_a_furnished_vm(scene: Scene, name: str) -> None:
+    report, server, vm = scene.report, scene.vms[name], scene.vantage(name)
+
+    def has(address: str) -> bool:
+        return f" {address}/" in vm.run("ip", "addr").stdout
+
+    lease, slaac = scene.address(name, 4), scene.address(name, 6)
+    report.within(f"{name}: lease (IPv4) {lease}", 60, lambda: has(lease))
+    report.within(f"{name}: SLAAC address (IPv6) {slaac}", 60, lambda: has(slaac))
+    report.within(
+        f"{name}: metadata fetched",
+        60,
+        lambda: f"metadata: instance {server.id}" in scene.tenant.console(server),
     )
 
 

@@ -4,6 +4,7 @@ Everything goes through the public APIs with the tenant's own credentials. `Tena
 all that the tenant has, in the order that the APIs demand, so that a story can be played again.
 """
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ class Tenant:
             network.delete_port(port)
         for item in network.networks(project_id=project):
             # Carrier ports of the router's appliance leave a moment after their router.
-            _drain(lambda item=item: self._undeletable(item), f"network {item.name}", deadline)
+            _drain(functools.partial(self._undeletable, item), f"network {item.name}", deadline)
         for group in network.security_groups(project_id=project):
             if group.name != "default":
                 network.delete_security_group(group)
