@@ -1,4 +1,4 @@
-"""The extension in a whole cloud: Keystone's tokens, MariaDB, the plug-in found by its entry point."""
+"""The extension in a whole cloud: Keystone, MariaDB, the plug-in found by its entry point."""
 
 from typing import Any
 
