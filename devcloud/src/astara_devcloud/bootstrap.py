@@ -1,11 +1,12 @@
 """What every cloud has before its first tenant comes: users, catalog, images, flavors, networks.
 
-Each step looks for what is there and creates what is missing, so it may run at every start. Called by
-``lifecycle``.
+Each step looks for what is there and creates what is missing, so it may run at every start. Called
+by ``lifecycle``.
 """
 
 import dataclasses
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import openstack.connection
@@ -13,6 +14,7 @@ import openstack.connection
 from astara_devcloud import (
     clients,
     commands,
+    markers,
     outside,
     readiness,
     resources,
@@ -71,22 +73,44 @@ def _admin(cloud: settings.Settings) -> openstack.connection.Connection:
     return clients.connect(clients.ADMIN, cloud.layout)
 
 
+SERVICE_USERS = ("nova", "neutron", "glance", "placement", "astara")
+SERVICE_ROLES = ("admin", "service")
+TENANT_ROLES = ("member",)
+
+
+def catalog(cloud: settings.Settings) -> tuple[tuple[str, str, str], ...]:
+    """Return type, name and URL of the services that Keystone announces."""
+    return (
+        ("network", "neutron", cloud.neutron_url),
+        ("compute", "nova", cloud.nova_url),
+        ("placement", "placement", cloud.placement_url),
+        ("image", "glance", cloud.glance_url),
+    )
+
+
 def _identity(cloud: settings.Settings) -> None:
+    """Fill Keystone, once: only this step writes there, so a kept database still has it."""
+    wanted = repr((SERVICE_USERS, SERVICE_ROLES, TENANT_ROLES, catalog(cloud)))
+    markers.once(cloud.layout, "identity", wanted, lambda: _fill_keystone(cloud))
+
+
+def _fill_keystone(cloud: settings.Settings) -> None:
+    secrets = cloud.credentials
     with _admin(cloud) as admin:
         identity = admin.identity
-        secrets = cloud.credentials
-        roles = {name: _named(identity, "role", name) for name in ("admin", "service", "member")}
+        roles = {n: _named(identity, "role", n) for n in (*SERVICE_ROLES, *TENANT_ROLES)}
         service = _named(identity, "project", settings.SERVICE_PROJECT, domain_id="default")
-        for name in ("nova", "neutron", "glance", "placement", "astara"):
+        for name in SERVICE_USERS:
             user = _user(identity, name, getattr(secrets, name))
-            for role in ("admin", "service"):
+            for role in SERVICE_ROLES:
                 identity.assign_project_role_to_user(service, user, roles[role])
         for name in (clients.TENANT, clients.OTHER):
             who = clients.login(secrets, name)
             project = _named(identity, "project", who.project, domain_id="default")
             user = _user(identity, who.user, who.password)
-            identity.assign_project_role_to_user(project, user, roles["member"])
-        _catalog(cloud, identity)
+            for role in TENANT_ROLES:
+                identity.assign_project_role_to_user(project, user, roles[role])
+        _fill_catalog(identity, catalog(cloud))
 
 
 def _named(proxy: Any, kind: str, name: str, **attributes: str) -> Any:
@@ -99,14 +123,9 @@ def _user(identity: Any, name: str, password: str) -> Any:
     return _named(identity, "user", name, password=password, domain_id="default")
 
 
-def _catalog(cloud: settings.Settings, identity: Any) -> None:
+def _fill_catalog(identity: Any, entries: Iterable[tuple[str, str, str]]) -> None:
     known = {(e.service_id, e.interface) for e in identity.endpoints()}
-    for kind, name, url in (
-        ("network", "neutron", cloud.neutron_url),
-        ("compute", "nova", cloud.nova_url),
-        ("placement", "placement", cloud.placement_url),
-        ("image", "glance", cloud.glance_url),
-    ):
+    for kind, name, url in entries:
         service = _named(identity, "service", name, type=kind)
         for interface in ("public", "internal", "admin"):
             if (service.id, interface) not in known:

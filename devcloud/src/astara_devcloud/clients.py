@@ -7,8 +7,8 @@ clouds.yaml: a stray ``OS_CLOUD`` must never send a test to somebody's real clou
 import dataclasses
 import warnings
 
-# futurist, below the SDK, looks whether eventlet is installed by importing it, and that warns. Nothing
-# here uses eventlet.
+# futurist, below the SDK, looks whether eventlet is installed by importing it, and that warns.
+# Nothing here uses eventlet.
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
 
 import openstack.connection  # noqa: E402

@@ -1,7 +1,7 @@
 """The one place of the devcloud that runs a program to its end.
 
-Takes argument lists, never a shell; every run has a deadline and a failure carries what the program
-said.
+Takes argument lists, never a shell; every run has a deadline and a failure carries what the
+program said.
 """
 
 import os

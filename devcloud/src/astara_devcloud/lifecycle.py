@@ -139,7 +139,7 @@ def _graph(
 ) -> list[tasks.Task]:
     where = cloud.layout
     return [
-        *schema.steps(cloud, lambda name: report(f"{name} is made")),
+        *schema.steps(cloud, report),
         *bootstrap.steps(cloud),
         tasks.Task("openvswitch database", lambda: openvswitch.create_database(where)),
         tasks.Task("bridges", lambda: openvswitch.create_bridges(where), ("ovs-vswitchd",)),

@@ -1,8 +1,8 @@
-"""Create Nova's schemas and cells: five nova-manage commands in one process.
+"""Create Nova's schemas and cells: four nova-manage commands in one process.
 
-``nova-manage api_db sync``, ``cell_v2 map_cell0``, ``db sync`` and ``cell_v2 create_cell`` each spend
-several seconds on importing Nova; here it is imported once. Run by ``schema`` as a program with
-the configuration file and the URL of cell 0's database.
+``nova-manage api_db sync``, ``cell_v2 map_cell0``, ``db sync`` and ``cell_v2 create_cell`` each
+spend several seconds on importing Nova; here it is imported once. Run by ``schema`` as a program
+with the configuration file and the URL of cell 0's database.
 """
 
 import sys

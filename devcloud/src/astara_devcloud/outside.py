@@ -1,8 +1,8 @@
 """The internet: a network namespace behind the external bridge.
 
-It is the gateway of the external network, owns an address further away with a web server, and answers
-DNS for ``outside.example.``. It has no route to tenants' private addresses, so that a packet that
-left without NAT gets no answer.
+It is the gateway of the external network, owns an address further away with a web server, and
+answers DNS for ``outside.example.``. It has no route to tenants' private addresses, so that a
+packet that left without NAT gets no answer.
 """
 
 import pathlib

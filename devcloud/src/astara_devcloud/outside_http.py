@@ -36,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     timeout = 30
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Answer a request."""
         peer = peer_address(self.client_address[0])
         try:

@@ -1,9 +1,9 @@
 """Starts and stops service processes, and tells ours from a stranger with the same pid.
 
-A service's main process is known by a record: pid, kernel start time and boot id. All processes of a
-service, also those that left its session, are known by two variables in their environment. Every
+A service's main process is known by a record: pid, kernel start time and boot id. All processes of
+a service, also those that left its session, are known by two variables in their environment. Every
 signal goes through a pidfd that is opened before ownership is checked, so a pid that is reused in
-between is never hit. Called by ``supervise`` and ``faults``.
+between is never hit. Called by ``supervise``, ``lifecycle`` and ``faults``.
 """
 
 import contextlib
@@ -28,13 +28,14 @@ class ProcessError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of a started main process."""
+    """What is remembered of a started main process; its output begins at ``log_offset``."""
 
     pid: int
     start_ticks: int
     boot_id: str
     started_at: float
     fingerprint: str
+    log_offset: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def spawn(
 ) -> Record:
     """Start a program in its own session with its output appended to a log."""
     with log.open("ab") as output:
+        log_offset = output.tell()
         pid = os.posix_spawnp(
             argv[0],
             list(argv),
@@ -181,7 +183,7 @@ def spawn(
     stat = stat_of(pid)
     if stat is None:
         raise ProcessError(f"{argv[0]} vanished at once")
-    return Record(pid, stat.start_ticks, boot_id(), time.time(), fingerprint)
+    return Record(pid, stat.start_ticks, boot_id(), time.time(), fingerprint, log_offset)
 
 
 def stop(

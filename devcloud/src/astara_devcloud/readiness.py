@@ -1,7 +1,7 @@
 """How a service shows that it answers.
 
-A check returns normally when the service answers and raises ``NotReady`` with a reason otherwise; it
-never waits. ``supervise`` calls it until it succeeds or a deadline passes, ``status`` calls it once.
+A check returns normally when the service answers and raises ``NotReady`` with a reason otherwise;
+it never waits. ``supervise`` calls it until it succeeds or a deadline passes, ``status`` once.
 """
 
 import contextlib

@@ -1,10 +1,11 @@
 """Databases and their schemas: what has to exist before an API can answer.
 
-Each step leaves a marker that names the versions it was made for; a warm start skips steps whose marker
-still fits. Called by ``lifecycle``.
+Each step leaves a marker that names the versions it was made for; a warm start skips steps whose
+marker still fits. Called by ``lifecycle``.
 """
 
 import base64
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -14,7 +15,7 @@ from collections.abc import Callable
 
 import pymysql
 
-from astara_devcloud import commands, layout, settings, tasks
+from astara_devcloud import commands, layout, markers, settings, tasks
 
 DATABASES = ("keystone", "neutron", "placement", "nova_api", "nova", "nova_cell0", "glance")
 SYNC_TIMEOUT_S = 600.0
@@ -30,15 +31,14 @@ def steps(cloud: settings.Settings, report: Callable[[str], None]) -> list[tasks
         "nova schema": (_nova, "nova"),
         "glance schema": (_glance, "glance"),
     }
+
+    def make(name: str) -> None:
+        maker, package = makers[name]
+        if markers.once(cloud.layout, name, versions(package), lambda: maker(cloud)):
+            report(f"{name} is made")
+
     made = [
-        tasks.Task(
-            name,
-            lambda name=name, make=make, package=package: _once(  # type: ignore[misc]
-                cloud, name, versions(package), make, report
-            ),
-            needs=("databases",),
-        )
-        for name, (make, package) in makers.items()
+        tasks.Task(name, functools.partial(make, name), needs=("databases",)) for name in makers
     ]
     return [
         tasks.Task("mariadb data", lambda: _mariadb_data(cloud.layout)),
@@ -68,22 +68,6 @@ def _branch_heads(module: str) -> str:
     paths = [folder / name for name in ("EXPAND_HEAD", "CONTRACT_HEAD")]
     texts = [path.read_text() for path in paths if path.exists()]
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
-
-
-def _once(
-    cloud: settings.Settings,
-    name: str,
-    wanted: str,
-    make: Callable[[settings.Settings], None],
-    report: Callable[[str], None],
-) -> None:
-    marker = cloud.layout.state / "done" / name.replace(" ", "-")
-    if marker.exists() and marker.read_text() == wanted:
-        return
-    make(cloud)
-    marker.parent.mkdir(exist_ok=True)
-    marker.write_text(wanted)
-    report(name)
 
 
 def _mariadb_data(where: layout.Layout) -> None:
@@ -140,7 +124,7 @@ def _keystone(cloud: settings.Settings) -> None:
 
 
 def create_fernet_keys(repository: pathlib.Path) -> None:
-    """Fill a key repository as ``keystone-manage fernet_setup`` does: 0 is staged, 1 is primary."""
+    """Fill a key repository as ``keystone-manage fernet_setup`` does: 0 staged, 1 primary."""
     repository.mkdir(mode=0o700, exist_ok=True)
     for name in ("0", "1"):
         path = repository / name

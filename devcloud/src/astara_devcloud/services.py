@@ -1,8 +1,8 @@
-"""The table of services: what each is, how it starts, what it needs and how it shows that it answers.
+"""The table of services: what each is, how it starts, what it needs, how it shows that it answers.
 
-Declares only. ``supervise`` starts and stops what is declared here; ``lifecycle`` joins it with the
-set-up steps of ``schema``, ``bootstrap``, ``openvswitch`` and ``outside``, whose names appear in
-``needs``.
+Declares only. ``supervise`` starts and stops what is declared here; ``lifecycle`` joins it with
+the set-up steps of ``schema``, ``bootstrap``, ``openvswitch`` and ``outside``, whose names appear
+in ``needs``.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Brings one declared service to the state that is asked for: running and answering, or gone.
 
-Holds no state of its own: everything is in the process records under ``run/``, so that any command can
-find, judge and stop what an earlier one started. Called by ``lifecycle`` and ``faults``.
+Holds no state of its own: everything is in the process records under ``run/``, so that any command
+can find, judge and stop what an earlier one started. Called by ``lifecycle`` and ``faults``.
 """
 
 import dataclasses
@@ -10,8 +10,8 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable
 
-from astara_devcloud import processes, readiness, services, settings
 from astara_devcloud import ports as ports_module
+from astara_devcloud import processes, readiness, services, settings
 
 POLL_S = 0.2
 TAIL_LINES = 25

@@ -26,9 +26,9 @@ from astara_devcloud import (
 )
 
 DESCRIPTION = """\
-A real OpenStack on this machine: RabbitMQ, MariaDB, Keystone, Neutron with Open vSwitch, Placement,
-Glance and Nova on loopback ports, whose hypervisor starts servers as Linux namespaces, and the
-Astara orchestrator on top.
+A real OpenStack on this machine: RabbitMQ, MariaDB, Keystone, Neutron with Open vSwitch,
+Placement, Glance and Nova on loopback ports, whose hypervisor starts servers as Linux namespaces,
+and the Astara orchestrator on top.
 """
 EPILOG = """\
 environment:
@@ -56,6 +56,7 @@ class Progress:
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> None:
+        """Print one line."""
         with self._lock:
             print(f"[{time.monotonic() - self._begun:6.1f}s] {text}", flush=True)
 
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--user", choices=clients.NAMES, default=clients.ADMIN, help="whose login (admin)"
     )
     env.set_defaults(verb=_env)
-    for name, verb, text in (
+    for name, act, text in (
         ("start", _start, "start one service with freshly written configuration"),
         ("stop", _stop, "stop one service in its own orderly way"),
         ("restart", _restart, "stop and start one service"),
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = verbs.add_parser(name, help=text)
         one.add_argument("service", help="a name that `status` shows")
-        one.set_defaults(verb=verb)
+        one.set_defaults(verb=act)
     return parser
 
 

@@ -1,7 +1,5 @@
 """neutron.conf and the Open vSwitch agent's configuration."""
 
-import os
-
 from astara_devcloud import settings
 from astara_devcloud.config import ini
 
@@ -20,7 +18,6 @@ PRIVSEP_SECTIONS = (
 
 def neutron_conf(cloud: settings.Settings) -> str:
     """Render neutron.conf for the API, the RPC server and the periodic workers."""
-    router_plugin = os.environ.get("ASTARA_DEVCLOUD_ROUTER_PLUGIN", "astara_router")
     nova = ini.password_auth(cloud, "nova", cloud.credentials.nova)
     return ini.render(
         {
@@ -28,7 +25,7 @@ def neutron_conf(cloud: settings.Settings) -> str:
                 "core_plugin": "ml2",
                 # segments brings the ip_allocation extension, without which Nova refuses the
                 # address-less ports that appliances are plugged with.
-                "service_plugins": f"{router_plugin},segments",
+                "service_plugins": "astara_router,segments",
                 "auth_strategy": "keystone",
                 "transport_url": cloud.services_broker_url,
                 "api_paste_config": str(cloud.prefix / "etc" / "neutron" / "api-paste.ini"),
