@@ -237,6 +237,13 @@ class ApplianceHost:
         _ip(self.netns, f"link del {nic.device}\n")
         self.nics.remove(nic)
 
+    def clear(self) -> None:
+        """Unplug and remove all networks but management, for the next test on this appliance."""
+        for nic in self.nics[1:]:
+            self.unplug(nic)
+        for name in [name for name in self.segments if name != "mgt"]:
+            self.segments.pop(name).close()
+
     def argv(self, *argv: str) -> list[str]:
         """Return the command line that runs `argv` inside the appliance."""
         enter = ["nsenter", "-t", str(self.init_pid), "--mount", "--uts", "--pid", "--net"]

@@ -9,10 +9,16 @@ pytestmark = pytest.mark.functional
 LINK_LOCAL = "fe80::f816:3eff:fe12:3456/64"
 
 
+@pytest.fixture(scope="module")
+def running(shared_appliance_host):
+    shared_appliance_host.start_agent()
+    return shared_appliance_host
+
+
 @pytest.fixture
-def host(appliance_host):
-    appliance_host.start_agent()
-    return appliance_host
+def host(running):
+    yield running
+    running.clear()
 
 
 def link(host, device):
@@ -49,7 +55,8 @@ def test_mtu_is_set_and_reported(host):
     network = host.network("internal", nic, ["192.168.0.1/24"], mtu=1442)
     host.push(host.document([network]))
     assert link(host, nic.device)["mtu"] == 1442
-    assert host.get("/v1/system/interface/ge1")["interface"]["mtu"] == 1442
+    shown = {item["lladdr"]: item for item in host.get("/v1/system/interfaces")["interfaces"]}
+    assert shown[nic.mac]["mtu"] == 1442
 
 
 def test_mtu_too_small_for_ipv6_is_refused_before_anything_changes(host):
@@ -152,3 +159,4 @@ def test_connections_of_a_removed_address_are_forgotten(host):
     assert "192.168.0.2" in host.execute("conntrack", "-L")
     host.push(host.document([host.network("internal", nic, ["192.168.0.1/24"])]))
     assert "192.168.0.2" not in host.execute("conntrack", "-L")
+    host.execute("nft", "delete", "table", "ip", "probe")

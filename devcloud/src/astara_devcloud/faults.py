@@ -20,11 +20,9 @@ from astara_devcloud import (
     settings,
     supervise,
 )
-from astara_devcloud.config import rabbitmq
+from astara_devcloud.config import orchestrator, rabbitmq
 
 ORCHESTRATOR_USER = "astara"
-# oslo.messaging names a listener's queue after its pool, the orchestrator its pool after its host.
-ORCHESTRATOR_QUEUE = f"astara.{settings.HOST}"
 RABBITMQCTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
 
@@ -146,8 +144,8 @@ def cut_broker() -> None:
     rabbitmqctl("clear_permissions", ORCHESTRATOR_USER)
     rabbitmqctl("close_all_user_connections", ORCHESTRATOR_USER, "cut off by a test")
     # Without its queue nothing is kept for it: what is published now is lost.
-    if ORCHESTRATOR_QUEUE in rabbitmqctl("list_queues", "name").split():
-        rabbitmqctl("delete_queue", ORCHESTRATOR_QUEUE)
+    if orchestrator.QUEUE in rabbitmqctl("list_queues", "name").split():
+        rabbitmqctl("delete_queue", orchestrator.QUEUE)
 
 
 def mend_broker() -> None:

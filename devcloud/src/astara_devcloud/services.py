@@ -373,6 +373,13 @@ def _orchestrator(cloud: settings.Settings) -> Service:
             "nova-compute",
             "neutron-openvswitch-agent",
         ),
-        ready=readiness.process_count(str(cloud.layout.root), ORCHESTRATOR, minimum=3),
+        ready=readiness.every(
+            # The supervisor, its workers, the health ticker, the metadata proxy, and the listener,
+            # which also has to be at its queue.
+            readiness.process_count(
+                str(cloud.layout.root), ORCHESTRATOR, minimum=orchestrator.WORKERS + 4
+            ),
+            readiness.consumer(cloud, orchestrator.QUEUE),
+        ),
         stop_grace_s=20.0,
     )

@@ -1,7 +1,11 @@
 """orchestrator.ini: what the orchestrator is told about this cloud."""
 
-from astara_devcloud import resources, settings
+from astara_devcloud import outside, resources, settings
 from astara_devcloud.config import ini
+
+WORKERS = 2
+# oslo.messaging names a listener's queue after its pool, the orchestrator its pool after its host.
+QUEUE = f"astara.{settings.HOST}"
 
 
 def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> str:
@@ -12,7 +16,7 @@ def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> st
             "DEFAULT": {
                 "host": settings.HOST,
                 "transport_url": cloud.orchestrator_broker_url,
-                "num_worker_processes": 2,
+                "num_worker_processes": WORKERS,
                 "num_worker_threads": 8,
                 "health_check_period": 10,
                 "boot_timeout": 120,
@@ -29,6 +33,9 @@ def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> st
                 "nova_metadata_port": cloud.ports.nova_metadata,
                 "astara_metadata_port": 9697,
                 "metadata_proxy_shared_secret": credentials.metadata_proxy,
+                "dns_forwarders": outside.GATEWAY_V4,
+                "dns_domain": settings.DNS_DOMAIN.rstrip("."),
+                "auth_region": settings.REGION,
                 "state_path": str(cloud.layout.state / "astara"),
                 "use_stderr": True,
             },

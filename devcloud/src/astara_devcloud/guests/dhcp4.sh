@@ -48,7 +48,7 @@ bound | renew)
     write_resolv
     [ "$1" = bound ] && echo "tenant: $interface: lease $ip/$mask from $serverid, router" \
         "${router:-none}, routes ${staticroutes:-none}, dns ${dns:-none}," \
-        "mtu ${mtu:-not given}" >/proc/1/fd/1
+        "mtu ${mtu:-not given}" >>/proc/1/fd/1
     ;;
 esac
 exit 0

@@ -2,7 +2,7 @@
 # PID 1 of a tenant VM: DHCP on every NIC, SLAAC by the kernel, DHCPv6 where the router says so, an
 # HTTP server, and a metadata client once at boot. NICs may come and go.
 STATE=/run/tenant
-METADATA_TRIES=150 # two seconds apart
+METADATA_PATIENCE_S=600
 
 say() {
     echo "tenant: $*"
@@ -23,7 +23,7 @@ settle() { # give a new NIC its clients
         "net.ipv6.conf.$nic.disable_ipv6=0"
     ip link set "$nic" up
     say "$nic: up, $(cat "/sys/class/net/$nic/address"), mtu $(cat "/sys/class/net/$nic/mtu")"
-    busybox udhcpc -f -i "$nic" -s "$GUEST_FILES/dhcp4.sh" -x "hostname:$(cat /etc/hostname)" \
+    busybox udhcpc -f -i "$nic" -s "$STATE/dhcp4" -x "hostname:$(cat /etc/hostname)" \
         -O staticroutes -O mtu -t 30 -T 1 -A 2 >/dev/null 2>&1 &
     echo $! >"$STATE/$nic.clients"
     sh "$GUEST_FILES/router6.sh" "$nic" &
@@ -49,22 +49,23 @@ look() { # called at every change of links and addresses
 
 fetch_metadata() {
     path=openstack/latest/meta_data.json
-    tries=0
-    while [ "$tries" -lt "$METADATA_TRIES" ]; do
+    deadline=$(($(date +%s) + METADATA_PATIENCE_S))
+    while [ "$(date +%s)" -lt "$deadline" ]; do
         for url in "http://169.254.169.254/$path" "http://[fe80::a9fe:a9fe%25eth0]/$path"; do
-            answer=$(curl -sSf --max-time 5 "$url" 2>&1) || continue
+            answer=$(curl -sSf --connect-timeout 1 --max-time 10 "$url" 2>&1) || continue
             uuid=$(echo "$answer" | sed -n 's/.*"uuid": *"\([^"]*\)".*/\1/p')
             say "metadata: instance ${uuid:-missing in $answer}"
             return
         done
-        tries=$((tries + 1))
-        sleep 2
+        sleep 1
     done
     say "metadata: failed: $answer"
 }
 
 trap stop TERM
 mkdir -p "$STATE/resolv"
+install -m 755 "$GUEST_FILES/dhcp4.sh" "$STATE/dhcp4" # programs that their clients execute
+install -m 755 "$GUEST_FILES/dhcp6.sh" "$STATE/dhcp6"
 ip link set lo up
 say "$(cat /etc/hostname) starts"
 "$GUEST_PYTHON" -I -S "$GUEST_FILES/tenant_http.py" &
@@ -76,6 +77,6 @@ say "$(cat /etc/hostname) starts"
 done &
 fetch_metadata &
 while :; do
-    wait $!
     sleep 3600 &
+    wait $!
 done

@@ -88,7 +88,7 @@ def argv_inside(uuid: str, argv: Sequence[str], store: Store | None = None) -> l
     """
     variables = [f"{name}={value}" for name, value in kinds.environment(uuid).items()]
     into = ["nsenter", "-t", str(first_pid(uuid, store)), "-m", "-u", "-i", "-n", "-p"]
-    return [*into, "--wd=/root", "env", "-i", *variables, *argv]
+    return [*into, "env", "-i", "-C", "/root", *variables, *argv]
 
 
 def enter(

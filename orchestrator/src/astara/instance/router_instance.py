@@ -12,7 +12,7 @@ from .. import events
 from ..clients import errors, topology
 from ..drivers.router import needs
 from ..machine.vocabulary import InstanceState
-from . import boot, configure, failures, probe, replug, report, stop, verdict
+from . import boot, configure, failures, ports, probe, replug, report, stop, verdict
 from .memory import Memory
 from .tools import Tools
 
@@ -89,7 +89,9 @@ class RouterInstance:
             if router is None:
                 return self._enter(InstanceState.GONE)
             probe.look(self._tools, self._memory, router)
-            return self._enter(self._judge(router))
+            state = self._judge(router)
+            self._tidy(router)
+            return self._enter(state)
 
     def boot(self) -> InstanceState:
         """Make or find a server."""
@@ -130,6 +132,7 @@ class RouterInstance:
                 raise errors.Unavailable("appliance", "configure", "no answer")
             plug = probe.read_ports(self._tools, self._memory, router)
             configure.push_if_needed(self._tools, self._memory, router, plug)
+            self._tidy(router)
             return self._enter(InstanceState.CONFIGURED)
 
     def replug(self) -> InstanceState:
@@ -216,6 +219,17 @@ class RouterInstance:
             return state
         fresh = probe.desired(self._tools, self._memory, router, fresh=True)
         return self._verdict(router, fresh)
+
+    def _tidy(self, router: topology.RouterDetail) -> None:
+        """Delete ports that an unplugged network or an interrupted walk left behind.
+
+        Such a port keeps the tenant from deleting the network.
+        """
+        if not probe.read_ports(self._tools, self._memory, router).surplus:
+            return
+        plug = probe.read_ports(self._tools, self._memory, router, fresh=True)
+        if ports.remove_idle(self._tools.neutron, plug.surplus) < len(plug.surplus):
+            probe.read_ports(self._tools, self._memory, router, fresh=True)
 
     def _verdict(self, router: topology.RouterDetail, desired: verdict.Desired) -> InstanceState:
         memory = self._memory
