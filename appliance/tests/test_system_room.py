@@ -1,0 +1,143 @@
+"""Programs, files and daemons of the system room, for real."""
+
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from astara_appliance.system import daemon, files, process
+
+SLEEPER = """
+import signal, time
+signal.signal(signal.SIGHUP, lambda *_: print("again", flush=True))
+print("up", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def daemons(tmp_path):
+    made = daemon.Daemons(tmp_path / "run", tmp_path / "log")
+    yield made
+    for name in ("sleeper", "stubborn"):
+        made.stop(name, timeout_s=0.2)
+
+
+def sleeper(*arguments):
+    return daemon.DaemonSpec("sleeper", (sys.executable, "-c", SLEEPER, *arguments))
+
+
+def wait_for(probe, timeout_s=10):
+    deadline = time.monotonic() + timeout_s
+    while not probe():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_output_and_input_of_a_program():
+    assert process.run(["cat"], stdin="grüß").stdout == "grüß"
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["sh", "-c", "echo bad >&2; exit 3"], "status 3"),
+        (["/nonexistent/program"], "cannot be started"),
+        (["sleep", "5"], "no end after"),
+    ],
+    ids=["status", "missing", "late"],
+)
+def test_failures_of_a_program_name_it(argv, reason):
+    with pytest.raises(process.CommandFailed, match=reason) as failed:
+        process.run(argv, timeout_s=0.2)
+    assert failed.value.argv == tuple(argv)
+    assert argv[0] in str(failed.value)
+
+
+def test_accepted_status_is_no_failure():
+    assert process.run(["false"], accept=frozenset({1})).returncode == 1
+
+
+def test_file_is_replaced_as_a_whole_with_its_mode(tmp_path):
+    path = tmp_path / "new" / "file"
+    assert files.write_file(path, "one\n", 0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    inode = path.stat().st_ino
+    assert not files.write_file(path, "one\n", 0o600)
+    assert path.stat().st_ino == inode
+    assert files.write_file(path, "two\n", 0o644)
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("two\n", 0o644)
+    assert os.listdir(path.parent) == ["file"]
+    assert files.remove_file(path)
+    assert not files.remove_file(path)
+    assert files.read_file(path) is None
+
+
+def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "file"
+    files.write_file(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        files.write_file(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_daemon_is_kept_reloaded_found_again_and_stopped(daemons, tmp_path):
+    first = daemons.start(sleeper())
+    assert daemons.start(sleeper()) == first
+    again = daemon.Daemons(tmp_path / "run", tmp_path / "log")
+    assert again.find("sleeper") == first
+    wait_for(lambda: "up" in again.log_tail("sleeper"))
+    assert again.reload(sleeper())
+    wait_for(lambda: "again" in again.log_tail("sleeper"))
+    assert os.getsid(first.pid) == first.pid
+    assert again.stop("sleeper")
+    assert not again.is_running("sleeper")
+    assert not again.stop("sleeper")
+    assert not again.reload(sleeper())
+
+
+def test_other_arguments_mean_another_process(daemons):
+    first = daemons.start(sleeper("one"))
+    second = daemons.start(sleeper("two"))
+    assert first.pid != second.pid
+    assert not pathlib.Path(f"/proc/{first.pid}").exists()
+
+
+def test_daemon_that_ends_at_once_is_told_with_its_last_words(daemons):
+    spec = daemon.DaemonSpec("sleeper", ("sh", "-c", "echo cannot bind; exit 2"))
+    with pytest.raises(daemon.DaemonDied, match="cannot bind"):
+        daemons.start(spec, settle_s=5)
+    assert not daemons.is_running("sleeper")
+
+
+def test_daemon_that_died_is_not_running_although_nobody_waited_for_it(daemons):
+    running = daemons.start(sleeper())
+    os.kill(running.pid, signal.SIGKILL)
+    wait_for(lambda: not daemons.is_running("sleeper"))
+
+
+def test_daemon_that_ignores_term_is_killed(daemons):
+    spec = daemon.DaemonSpec("stubborn", ("sh", "-c", "trap '' TERM; while :; do sleep 1; done"))
+    daemons.start(spec)
+    assert daemons.stop("stubborn", timeout_s=0.3)
+    assert not daemons.is_running("stubborn")
+
+
+def test_recycled_pid_is_not_taken_for_the_daemon(daemons, tmp_path):
+    other = subprocess.Popen(["sleep", "30"])
+    try:
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run/sleeper.pid").write_text(f"{other.pid} 1\n")
+        assert daemons.find("sleeper") is None
+        assert not daemons.stop("sleeper")
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
