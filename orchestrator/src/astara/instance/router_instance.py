@@ -78,6 +78,12 @@ class RouterInstance:
         last = self._memory.last_detail
         return needs.carrier_networks(last) if last is not None else frozenset()
 
+    @property
+    def port_networks(self) -> frozenset[str]:
+        """Those of ``networks`` whose ports are part of the document: the internal ones."""
+        last = self._memory.last_detail
+        return needs.internal_networks(last) if last is not None else frozenset()
+
     def begin_walk(self) -> None:
         """Forget what belongs to the walk before."""
         self._memory.forget_walk()

@@ -40,6 +40,13 @@ def carrier_networks(router: topology.RouterDetail) -> frozenset[str]:
     return frozenset(ports_by_network(router))
 
 
+def internal_networks(router: topology.RouterDetail) -> frozenset[str]:
+    """Return the networks whose hosts the appliance serves with leases and names."""
+    return frozenset(
+        port.network_id for port in logical_ports(router) if port.device_owner in INTERFACE_OWNERS
+    )
+
+
 def associated_floatingips(router: topology.RouterDetail) -> tuple[topology.FloatingIp, ...]:
     """Return the floating IPs that point at a port, in the order of their addresses."""
     associated = (fip for fip in router.floatingips if fip.port_id and fip.fixed_ip_address)
