@@ -7,6 +7,7 @@ from .. import events
 from ..clients.appliance import Appliances
 from ..clients.connect import Cloud, open_cloud
 from ..conf import CONF
+from ..machine import instance_port
 from . import failures, management, settings
 from .router_instance import RouterInstance
 from .tools import Tools
@@ -19,7 +20,7 @@ class Factory:
         self._cloud = cloud
         self._tools = tools
 
-    def create(self, resource: events.Resource) -> RouterInstance:
+    def create(self, resource: events.Resource) -> instance_port.Instance:
         """Make the instance of a resource, without asking anybody anything."""
         return RouterInstance(resource, self._tools)
 
