@@ -34,9 +34,17 @@ def of_routers(session: Any, router_ids: Collection[str]) -> list[facts.PortFact
     return _router_ports(session, l3.RouterPort.router_id.in_(router_ids))
 
 
-def of_routers_on(session: Any, network_ids: Collection[str]) -> list[facts.PortFacts]:
-    """Return the ports by which any router is attached to these networks."""
-    return _router_ports(session, models_v2.Port.network_id.in_(network_ids))
+def of_other_routers(
+    session: Any, network_ids: Collection[str], router_ids: Collection[str]
+) -> list[facts.PortFacts]:
+    """Return the ports by which routers other than these are attached to the networks."""
+    return _router_ports(
+        session,
+        sa.and_(
+            models_v2.Port.network_id.in_(network_ids),
+            l3.RouterPort.router_id.not_in(router_ids),
+        ),
+    )
 
 
 def routers_with_gateway_on(session: Any, subnet_id: str) -> list[str]:

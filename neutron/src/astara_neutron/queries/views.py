@@ -15,9 +15,8 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
     ids = [router.id for router in found]
     own = ports.of_routers(session, ids)
     internal = internal_networks(own)
-    on_internal = grouping.by_key(
-        ports.of_routers_on(session, internal), lambda port: port.network_id
-    )
+    others = ports.of_other_routers(session, internal, ids)
+    on_network = grouping.by_key([*own, *others], lambda port: port.network_id)
     attached = networks.read(session, {port.network_id for port in own})
     tallies = ports.tallies(session, internal)
     routes = routers.routes(session, ids)
@@ -34,7 +33,7 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
             networks=tuple(attached[net] for net in sorted({port.network_id for port in mine})),
             floatingips=floating.get(router.id, ()),
             tallies={net: tallies[net] for net in inside if net in tallies},
-            neighbours={net: _others(on_internal[net], router.id) for net in inside},
+            neighbours={net: _others(on_network[net], router.id) for net in inside},
         )
 
     return [view(router) for router in found]
