@@ -128,16 +128,15 @@ def _forget_connections(change: plan.Change) -> None:
     for link in change.links:
         for address in (*link.remove_first, *link.remove):
             ip = ipaddress.ip_interface(address).ip
-            if ip.version == 4 and str(ip) not in added:
-                forget_connections(str(ip))
+            floating = address.endswith("/32")  # the firewall ends theirs
+            if ip.version == 4 and not floating and str(ip) not in added:
+                _forget_connections_of(str(ip))
 
 
-def forget_connections(address: str) -> None:
-    """Delete the conntrack entries of connections to `address` (v4), and of those translated to
-    it.
+def _forget_connections_of(address: str) -> None:
+    """Delete the conntrack entries of connections to `address`, and of those translated to it.
 
-    A floating IP that goes away must end its connections: they would live on by their entries
-    alone.
+    They would live on by their entries alone.
     """
     for direction in ("--orig-dst", "--reply-dst"):
         # Status 1 says that no entry matched.
