@@ -22,7 +22,7 @@ _HISTORIC_DOMAIN = "local"  # the domain of host names that Astara has always ma
 def reservation_lines(served: Sequence[Served]) -> list[str]:
     """Return the dhcp-hostsfile: who gets which address from the subnets that reserve."""
     lines = []
-    for link in dict.fromkeys(item.link for item in served):
+    for link in {item.link.device: item.link for item in served}.values():
         cidrs = [item.cidr for item in served if item.link is link and item.reserves]
         for allocation in link.network.allocations:
             lines += _lines(allocation, cidrs)

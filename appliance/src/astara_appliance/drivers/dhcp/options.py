@@ -64,7 +64,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 def option_lines(served: Sequence[Served], domain: str) -> list[str]:
     """Return the options file: first what subnets say, then what single ports add."""
     lines = [line for item in served for line in _subnet_lines(item, domain)]
-    networks = dict.fromkeys(item.link for item in served)
+    networks = {item.link.device: item.link for item in served}.values()
     for link in networks:
         for allocation in link.network.allocations:
             lines += port_lines(allocation)
