@@ -1,0 +1,285 @@
+"""The clients against HTTP servers that misbehave: what they raise, repeat, and give up on."""
+
+import http.server
+import json
+import threading
+import time
+
+import pytest
+from keystoneauth1 import noauth, session
+
+from astara.clients import appliance, errors
+from astara.clients.appliance import Appliances
+from astara.clients.neutron import Neutron
+from astara.clients.rest import Patience, Service
+
+
+class Script:
+    """Answers requests one after the other as a list says; remembers what it was asked."""
+
+    def __init__(self, address="127.0.0.1"):
+        self.answers, self.asked, self.connections = [], [], set()
+        script = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def _any(self):
+                length = int(self.headers.get("Content-Length", 0))
+                script.asked.append((self.command, self.path, self.rfile.read(length)))
+                script.connections.add(self.client_address)
+                status, body, *more = script.answers.pop(0) if script.answers else (200, {})
+                if status is None:
+                    self.close_connection = True
+                    return
+                if more and callable(more[0]):
+                    more[0](self)
+                    return
+                content = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response_only(status)
+                for name, value in (more[0] if more else {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = do_DELETE = _any  # noqa: N815  # names of the base class
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            address_family = 10 if ":" in address else 2
+
+        self.server = Server((address, 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def script():
+    script = Script()
+    yield script
+    script.close()
+
+
+@pytest.fixture
+def pauses():
+    return []
+
+
+@pytest.fixture
+def service(script, pauses):
+    return Service(
+        session.Session(auth=noauth.NoAuth()),
+        service_type="network",
+        endpoint={"endpoint_override": f"http://127.0.0.1:{script.port}"},
+        patience=Patience(timeout_s=0.5, repeats=3, pause_s=0.1, max_pause_s=0.2),
+        sleep=pauses.append,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, {"NeutronError": {"type": "X", "message": "m"}}, errors.Rejected),
+        (401, {}, errors.Denied),
+        (403, {"forbidden": {"message": "Policy"}}, errors.Denied),
+        (403, {"forbidden": {"message": "Quota exceeded for instances"}}, errors.QuotaExceeded),
+        (409, {"NeutronError": {"type": "OverQuota", "message": "m"}}, errors.QuotaExceeded),
+        (409, {"NeutronError": {"type": "PortInUse", "message": "m"}}, errors.Busy),
+        (404, {}, errors.NotFound),
+        (422, {}, errors.Rejected),
+        (429, {}, errors.Unavailable),
+        (500, b"<html>oops</html>", errors.Unavailable),
+        (503, {}, errors.Unavailable),
+    ],
+)
+def test_a_status_becomes_what_the_caller_does_about_it(script, service, status, body, error):
+    script.answers = [(status, body)] * 5
+
+    with pytest.raises(error) as caught:
+        service.call("POST", "/v2.0/ports", body={})
+    assert type(caught.value) is error
+
+
+def test_a_harmless_call_is_repeated_within_its_budget(script, service, pauses):
+    script.answers = [(503, {})] * 2 + [(200, {"ok": 1})]
+
+    assert json.loads(service.call("GET", "/x")) == {"ok": 1}
+    assert len(pauses) == 2
+    assert all(0 < pause <= 0.2 for pause in pauses)
+
+
+def test_the_budget_of_repetitions_ends(script, service):
+    script.answers = [(503, {})] * 10
+
+    with pytest.raises(errors.Unavailable):
+        service.call("GET", "/x")
+    assert len(script.asked) == 4
+
+
+def test_a_creation_is_never_repeated(script, service):
+    script.answers = [(503, {})] * 2
+
+    with pytest.raises(errors.Unavailable):
+        service.call("POST", "/x", body={})
+    assert len(script.asked) == 1
+
+
+def test_retry_after_is_respected_up_to_the_longest_pause(script, service, pauses):
+    script.answers = [(429, {}, {"Retry-After": "60"}), (200, {})]
+
+    service.call("GET", "/x")
+
+    assert pauses == [0.2]
+
+
+def test_an_answer_that_cannot_be_read_is_a_bug_not_a_retry(script, service):
+    script.answers = [(200, b"not json")]
+
+    with pytest.raises(errors.BadAnswer):
+        Neutron(service).port("p")
+    assert len(script.asked) == 1
+
+
+def test_a_server_that_does_not_answer_is_given_up(script, service, pauses):
+    script.answers = [(200, {}, lambda handler: time.sleep(0.7))]
+
+    with pytest.raises(errors.Unavailable):
+        service.call("POST", "/slow", body={})
+
+
+def test_a_closed_port_is_unavailable(service, script, pauses):
+    script.close()
+
+    with pytest.raises(errors.Unavailable):
+        service.call("GET", "/x")
+    assert len(pauses) == 3
+
+
+def test_counts_name_the_operation_without_ids(script, service):
+    service.call("GET", "/v2.0/ports/17137610-beff-4b18-8754-a4dadfc2e641")
+    service.call("GET", "/v2.0/ports/83232ec0-75ae-4c6c-9f1d-eb917e142d6e")
+
+    assert service.calls.snapshot() == {"GET /v2.0/ports/*": 2}
+
+
+def test_missing_extensions_come_with_a_remedy(script, service):
+    script.answers = [(200, {"extensions": [{"alias": "router"}, {"alias": "astara-router"}]})]
+
+    missing = Neutron(service).missing_extensions()
+
+    assert sorted(missing) == ["dhrouterstatus", "ip_allocation"]
+    assert "segments" in missing["ip_allocation"]
+
+
+def test_pages_are_read_until_one_is_short(script, service):
+    def page(*ids):
+        return {"astara_routers": [{"id": i, "project_id": "t", "generation": "g"} for i in ids]}
+
+    script.answers = [(200, page("a", "b")), (200, page("c"))]
+
+    pages = list(Neutron(service).router_pages(2))
+
+    assert [[router.id for router in found] for found in pages] == [["a", "b"], ["c"]]
+    assert script.asked[1][1].endswith("limit=2&marker=b")
+
+
+# The appliance
+
+
+@pytest.fixture
+def appliances(script):
+    appliances = Appliances(script.port, alive_timeout_s=0.3, config_timeout_s=0.6)
+    yield appliances
+    appliances.close()
+
+
+STATUS = {"v4": True, "v6": False, "digest": "d", "interfaces": [], "of_a_later_release": 1}
+
+
+def test_a_status_of_a_later_release_is_understood(script, appliances):
+    script.answers = [(200, STATUS)]
+
+    assert appliances.status("127.0.0.1").digest == "d"
+
+
+def test_requests_of_one_thread_share_a_connection(script, appliances):
+    script.answers = [(200, STATUS)] * 3
+
+    for _ in range(3):
+        appliances.status("127.0.0.1")
+
+    assert len(script.connections) == 1
+
+
+def test_a_proxy_of_the_environment_is_ignored(script, appliances, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    script.answers = [(200, STATUS)]
+
+    assert appliances.status("127.0.0.1").v4
+
+
+def test_ipv6_addresses_are_bracketed():
+    script = Script("::1")
+    appliances = Appliances(script.port, alive_timeout_s=1, config_timeout_s=1)
+    script.answers = [(200, STATUS)]
+    try:
+        assert appliances.status("::1").v4
+    finally:
+        appliances.close()
+        script.close()
+
+
+def test_an_appliance_that_drips_its_answer_is_given_up_in_time(script, appliances):
+    def drip(handler):
+        handler.send_response_only(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        for _ in range(40):
+            handler.wfile.write(b" " * 70000)
+            time.sleep(0.05)
+
+    script.answers = [(200, {}, drip)]
+
+    with pytest.raises(errors.Unavailable):
+        appliances.status("127.0.0.1")
+
+
+def test_a_redirect_is_not_followed(script, appliances):
+    script.answers = [(302, {}, {"Location": "http://127.0.0.1:9/"})]
+
+    with pytest.raises(errors.BadAnswer):
+        appliances.status("127.0.0.1")
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error_body", "error"),
+    [
+        (500, {"code": "apply-failed", "driver": "dhcp", "reason": "r"}, appliance.ApplyFailed),
+        (
+            400,
+            {"code": "invalid-document", "path": "$.x", "reason": "r"},
+            appliance.InvalidDocument,
+        ),
+        (409, {"code": "stale-epoch", "reason": "r"}, errors.Busy),
+        (503, {"code": "busy", "reason": "r"}, errors.Unavailable),
+        (500, {"code": "internal", "reason": "r"}, errors.Unavailable),
+    ],
+)
+def test_a_refusal_becomes_what_the_caller_does_about_it(
+    script, appliances, status, error_body, error
+):
+    script.answers = [(status, {"error": error_body})]
+
+    with pytest.raises(error) as caught:
+        appliances.interfaces("127.0.0.1")
+    assert type(caught.value) is error
