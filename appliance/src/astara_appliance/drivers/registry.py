@@ -13,6 +13,7 @@ from .dhcp import DhcpDriver
 from .firewall import FirewallDriver
 from .hostname import HostnameDriver
 from .interfaces import InterfacesDriver
+from .metadata import MetadataDriver
 from .routes import RoutesDriver
 
 AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
@@ -25,5 +26,6 @@ def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
         InterfacesDriver(paths),
         RoutesDriver(paths),
         DhcpDriver(paths),
+        MetadataDriver(paths),
         HostnameDriver(paths),
     )

@@ -11,8 +11,12 @@ import stat
 import tempfile
 
 
-def write_file(path: pathlib.Path, text: str, mode: int = 0o644) -> bool:
+def write_file(
+    path: pathlib.Path, text: str, mode: int = 0o644, *, group: int | None = None
+) -> bool:
     """Make `path` hold `text` with permission bits `mode`; return whether anything had to change.
+
+    With `group` (a number) a new file belongs to that group.
 
     The new content is on disk (fsync of file and directory) before the name points to it. Missing
     parent directories are made with mode 0755. When the file already holds this text and mode,
@@ -27,6 +31,8 @@ def write_file(path: pathlib.Path, text: str, mode: int = 0o644) -> bool:
             stream.write(text)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
+            if group is not None:
+                os.fchown(stream.fileno(), -1, group)
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:

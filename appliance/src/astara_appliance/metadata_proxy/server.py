@@ -1,0 +1,198 @@
+"""Listeners on tenant networks, and a bounded number of threads behind them.
+
+Decides where to listen (on each network of the settings, bound to its device, so that a client's
+network is known for certain) and how many requests run at once, in all and from one client. It
+re-reads its settings when the file changes and follows devices that come and go, so it is never
+restarted for either. Runs in the main thread of the proxy's process.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import http1, relay, settings
+
+TICK_S = 0.5
+# Looks at the settings at once. By default ignored, so it cannot kill a proxy that is starting.
+WAKE_SIGNAL = signal.SIGWINCH
+MAX_THREADS = 32
+MAX_PER_CLIENT = 8
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_BACKLOG = 128
+_LAST_WORDS = 32
+_STACK_BYTES = 256 * 1024
+
+
+class Place(NamedTuple):
+    """Where to listen. Its index makes a device that was unplugged and came back another one."""
+
+    device: str
+    device_index: int
+    family: int
+    port: int
+
+
+class Server:
+    """The proxy."""
+
+    def __init__(self, settings_file: str) -> None:
+        self._file = settings_file
+        self._seen: tuple[int, int, int] | None = None
+        self._settings: settings.Settings | None = None
+        self._listeners: dict[Place, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._threads = threading.BoundedSemaphore(MAX_THREADS)
+        self._busy: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Serve for ever."""
+        threading.stack_size(_STACK_BYTES)
+        woken = self._wake_on_signal()
+        while True:
+            self._refresh()
+            for key, _ in self._selector.select(TICK_S):
+                if key.data is None:
+                    woken.recv(64)
+                else:
+                    self._accept(self._listeners[key.data], key.data)
+
+    def _wake_on_signal(self) -> socket.socket:
+        """Let WAKE_SIGNAL end the wait for the next tick."""
+        reader, writer = socket.socketpair()
+        for end in (reader, writer):
+            end.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        signal.signal(WAKE_SIGNAL, lambda *_: None)
+        self._writer = writer
+        self._selector.register(reader, selectors.EVENT_READ, None)
+        return reader
+
+    def _refresh(self) -> None:
+        self._read_settings()
+        wanted = set(self._places())
+        for place in set(self._listeners) - wanted:
+            listener = self._listeners.pop(place)
+            self._selector.unregister(listener)
+            listener.close()
+        for place in wanted - set(self._listeners):
+            # A device may be gone again, or the kernel not be ready: the next tick tries again.
+            with contextlib.suppress(OSError):
+                listener = _listen(place)
+                self._listeners[place] = listener
+                self._selector.register(listener, selectors.EVENT_READ, place)
+
+    def _read_settings(self) -> None:
+        try:
+            found = os.stat(self._file)
+            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if seen == self._seen:
+                return
+            with open(self._file, encoding="utf-8") as stream:
+                self._settings = settings.parse(stream.read())
+            self._seen = seen
+        except (OSError, ValueError) as error:
+            # Keep what we have; a file that is being replaced is readable a moment later.
+            _log(f"settings-unreadable error={error}")
+
+    def _places(self) -> list[Place]:
+        if self._settings is None:
+            return []
+        found = []
+        for device in self._settings.networks:
+            with contextlib.suppress(OSError):
+                index = socket.if_nametoindex(device)
+                port = self._settings.port
+                found += [Place(device, index, family, port) for family in _FAMILIES]
+        return found
+
+    def _accept(self, listener: socket.socket, place: Place) -> None:
+        if not self._threads.acquire(timeout=TICK_S):
+            return
+        try:
+            connection, peer = listener.accept()
+        except OSError:
+            self._threads.release()
+            return
+        client = str(peer[0]).partition("%")[0]
+        # The newest settings: the client may have been born a moment ago.
+        self._read_settings()
+        worker = threading.Thread(
+            target=self._serve, args=(connection, client, place.device), daemon=True
+        )
+        try:
+            worker.start()
+        except RuntimeError:
+            connection.close()
+            self._threads.release()
+
+    def _serve(self, connection: socket.socket, client: str, device: str) -> None:
+        try:
+            with connection, self._one_of_few(client) as admitted:
+                current = self._settings
+                if not admitted:
+                    connection.sendall(http1.answer(429))
+                elif current is None or device not in current.networks:
+                    connection.sendall(http1.answer(404))
+                else:
+                    relay.serve(connection, client, device, current)
+                _finish(connection)
+        except OSError:
+            # The client has gone away; there is nobody left to tell.
+            return
+        finally:
+            self._threads.release()
+
+    @contextlib.contextmanager
+    def _one_of_few(self, client: str) -> Iterator[bool]:
+        with self._lock:
+            running = self._busy.get(client, 0)
+            self._busy[client] = running + 1
+        try:
+            yield running < MAX_PER_CLIENT
+        finally:
+            with self._lock:
+                self._busy[client] -= 1
+                if not self._busy[client]:
+                    del self._busy[client]
+
+
+def _listen(place: Place) -> socket.socket:
+    listener = socket.socket(place.family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_BINDTODEVICE, place.device.encode() + b"\0"
+        )
+        if place.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(("", place.port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _finish(connection: socket.socket) -> None:
+    """Say that all is said, and wait briefly for the client to close: bytes it still sends would
+    make the kernel reset the connection and take our answer along.
+    """
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(TICK_S)
+    with contextlib.suppress(OSError):
+        for _ in range(_LAST_WORDS):
+            if not connection.recv(4096):
+                return
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"metadata-proxy {text}\n")
+    sys.stderr.flush()
