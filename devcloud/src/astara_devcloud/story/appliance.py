@@ -79,7 +79,10 @@ def agent_pids(guest_pid: int) -> list[int]:
     return [
         pid
         for pid in descendants(guest_pid)
-        if any(word.endswith("/astara-appliance") for word in _argv(pid)[:2])
+        # gunicorn renames its processes where setproctitle is installed.
+        if any(
+            word.endswith(("/astara-appliance", "[astara-appliance]")) for word in _argv(pid)[:2]
+        )
     ]
 
 
