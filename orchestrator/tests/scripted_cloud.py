@@ -208,6 +208,8 @@ class ScriptedInstance:
             return self.state
         self.cloud.remove("servers", self.id)
         gone = self.cloud.read("routers", self.id) is None
+        if final and not gone:
+            self.cloud.write("routers", "violation", stopped_for_good=self.id)
         self.state = InstanceState.GONE if final or gone else InstanceState.DOWN
         self.cloud.note(self.id, "stopped", final=final)
         self.answering = self.serving = False

@@ -99,8 +99,7 @@ class Resource(RuleBasedStateMachine):
 
     @invariant()
     def a_router_that_exists_never_loses_its_ports(self):
-        if self.cloud.read("routers", "r"):
-            assert not [one for one in self.cloud.calls("r", "stopped") if one["final"]]
+        assert self.cloud.read("routers", "violation") is None
 
     # -- what a worker would do ------------------------------------------------------------------
 

@@ -258,6 +258,15 @@ def test_an_operator_fault_is_an_error_and_leaves_the_server_alone(configured):
     assert configured.server["applied"] == "g2"
 
 
+def test_an_operator_fault_at_the_very_first_look_pauses_as_well(bench):
+    bench.fault(update_state="operator")
+    outcome = bench.ask(Action.CREATE).run()
+    assert outcome.delay_s == POLICY.cooldown_s
+    bench.fault()
+    bench.settle()
+    assert bench.instance.state is InstanceState.CONFIGURED
+
+
 def test_a_refused_document_is_tried_again_and_never_costs_a_serving_appliance(configured):
     configured.fault(refuse_document=True)
     configured.cloud.router("r", generation="g2")

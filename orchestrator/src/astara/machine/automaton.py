@@ -203,7 +203,7 @@ class Automaton:
         except instance_port.OperatorError as reason:
             LOG.error("operator.needed %s reason=%s", self._names(), reason)
             self.instance.set_error(str(reason))
-            facts = frozenset()
+            facts = frozenset({Fact.COOLING})
         except _ElsewhereError:
             raise
         except Exception:  # the boundary of one step: whatever it is, the other resources go on
@@ -227,6 +227,9 @@ class Automaton:
 
     def _observe(self) -> None:
         self.instance.update_state()
+        self._note_observed()
+
+    def _note_observed(self) -> None:
         self._observed = True
         tenant_id = self.instance.tenant_id
         if tenant_id and not self._owns(tenant_id):
@@ -331,6 +334,7 @@ class Automaton:
         self._boots = self._refusals = self._misses = 0
         self._since.clear()
         self.instance.clear_error()
+        self._note_observed()
         return frozenset()
 
     def _stats(self, _action: Action) -> frozenset[Fact]:

@@ -473,6 +473,14 @@ TABLE = (
         _FAILURE,
         Pause.COOLDOWN,
     ),
+    Row(
+        _CLEAR,
+        when(vm="E"),
+        _CALC,
+        "an operator is still needed",
+        _FAILURE,
+        Pause.COOLDOWN,
+    ),
     Row(_CLEAR, when(), _CALC, "no pause before the next action"),
     # Stats
     Row(
