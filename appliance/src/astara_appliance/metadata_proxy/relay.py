@@ -5,9 +5,9 @@ client, so it cannot say who it is; that is said by us, under a signature that o
 can make. Called by `server`, in a thread of its own for each request.
 """
 
-import hashlib
-import hmac
 import socket
+
+from astara_contract import metadata
 
 from . import http1, neighbours
 from .settings import Instance, Network, Settings, is_link_local, mac_of, packed
@@ -53,19 +53,20 @@ def identify(client: str, device: str, network: Network) -> Instance | None:
     return network.macs.get(mac) if mac else None
 
 
-def signature(key: bytes, router_id: str, instance: Instance, client: str) -> str:
-    """Return the proof that this appliance vouches for who asks."""
-    text = f"{router_id}\n{instance.instance_id}\n{instance.tenant_id}\n{client}"
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-
-
 def _signed(instance: Instance, client: str, settings: Settings) -> dict[str, str]:
+    signature = metadata.sign(
+        settings.key,
+        router_id=settings.router_id,
+        instance_id=instance.instance_id,
+        tenant_id=instance.tenant_id,
+        client=client,
+    )
     return {
-        "X-Forwarded-For": client,
-        "X-Instance-ID": instance.instance_id,
-        "X-Tenant-ID": instance.tenant_id,
-        "X-Astara-Router-ID": settings.router_id,
-        "X-Astara-Signature": signature(settings.key, settings.router_id, instance, client),
+        metadata.CLIENT_HEADER: client,
+        metadata.INSTANCE_HEADER: instance.instance_id,
+        metadata.TENANT_HEADER: instance.tenant_id,
+        metadata.ROUTER_HEADER: settings.router_id,
+        metadata.SIGNATURE_HEADER: signature,
     }
 
 

@@ -33,7 +33,9 @@ class Settings(NamedTuple):
     """Everything the proxy is told."""
 
     router_id: str
-    key: bytes
+    key: str
+    """In hex."""
+
     port: int
     upstream: tuple[str, int]
     networks: dict[str, Network]
@@ -70,7 +72,7 @@ def is_link_local(address: bytes) -> bool:
 def _settings(raw: Any) -> Settings:
     return Settings(
         router_id=str(raw["router_id"]),
-        key=bytes.fromhex(raw["key"]),
+        key=bytes.fromhex(raw["key"]).hex(),
         port=int(raw["port"]),
         upstream=(str(raw["upstream"]["address"]), int(raw["upstream"]["port"])),
         networks={str(item["device"]): _network(item["instances"]) for item in raw["networks"]},
