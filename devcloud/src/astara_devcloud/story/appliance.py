@@ -76,14 +76,8 @@ class Appliance:
 
 def agent_pids(guest_pid: int) -> list[int]:
     """Return the host pids of the agent's processes in the guest whose first process is given."""
-    return [
-        pid
-        for pid in descendants(guest_pid)
-        # gunicorn renames its processes where setproctitle is installed.
-        if any(
-            word.endswith(("/astara-appliance", "[astara-appliance]")) for word in _argv(pid)[:2]
-        )
-    ]
+    # gunicorn titles its processes "gunicorn: master [astara-appliance]" and the like.
+    return [pid for pid in descendants(guest_pid) if "astara-appliance" in _command_line(pid)]
 
 
 def kill_agent(guest_pid: int) -> int:
@@ -121,8 +115,8 @@ def resident_kib(pid: int) -> int:
     return total
 
 
-def _argv(pid: int) -> list[str]:
+def _command_line(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
-        return []
+        return ""  # ended while we looked

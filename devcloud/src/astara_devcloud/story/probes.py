@@ -109,7 +109,7 @@ class PingStream:
         self._process = subprocess.Popen(self._argv, stdout=subprocess.PIPE, text=True)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if self._process is None:
             return
         self._process.send_signal(signal.SIGINT)
@@ -120,6 +120,8 @@ class PingStream:
             output, _errors = self._process.communicate()
         counts = _LOSS.search(output)
         if counts is None:
+            if failure:
+                return  # stopped before ping had begun; the failure tells more
             raise ProbeError(f"ping {self._target} printed no summary: {output!r}")
         self.sent = int(counts[1])
         # The last request may still be on its way when ping is told to stop.
