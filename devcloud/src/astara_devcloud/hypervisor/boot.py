@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import pathlib
+import signal
 import socket
 import sys
 from typing import Any, NoReturn
@@ -68,22 +69,26 @@ def main() -> int:
     directory = pathlib.Path(spec["directory"])
     with open(spec["namespace"], "rb") as namespace:
         _call("setns", namespace.fileno(), CLONE_NEWNET)
-    _call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID)
+    _call("unshare", CLONE_NEWPID)  # takes effect for the child
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         _become_guest(spec, directory, writer)
     os.close(writer)
-    # Written before the guest is known to run: whoever finds this program dead still finds the
-    # guest.
-    (directory / "pid").write_text(f"{child}\n")
-    with open(reader, "rb") as failures:
-        failure = failures.read().decode()  # ends when the guest's script has been entered
-    if failure:
-        os.waitpid(child, 0)
-        (directory / "pid").unlink()
-        sys.stderr.write(failure + "\n")
-    return 1 if failure else 0
+    try:
+        # Written before the guest is known to run: whoever finds us dead still finds the guest.
+        (directory / "pid").write_text(f"{child}\n")
+        with open(reader, "rb") as failures:
+            failure = failures.read().decode()  # ends when the guest's script has been entered
+    except OSError as exc:
+        failure = str(exc)
+    if not failure:
+        return 0
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    (directory / "pid").unlink(missing_ok=True)
+    sys.stderr.write(failure + "\n")
+    return 1
 
 
 def _become_guest(spec: Spec, directory: pathlib.Path, writer: int) -> NoReturn:
@@ -93,6 +98,8 @@ def _become_guest(spec: Spec, directory: pathlib.Path, writer: int) -> NoReturn:
         nothing = os.open("/dev/null", os.O_RDONLY)
         for target, source in ((0, nothing), (1, console), (2, console)):
             os.dup2(source, target)
+        # Here and not before the fork: our parent must keep the host's root to the end.
+        _call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC)
         socket.sethostname(spec["hostname"])
         _call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
         root = build_root(spec, directory)
