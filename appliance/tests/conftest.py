@@ -194,7 +194,7 @@ class ApplianceHost:
     def __init__(self) -> None:
         self.token = f"ap{os.getpid()}x{next(_COUNTER)}"
         self.netns = f"{self.token}-vm"
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="astara-appliance-", dir="/tmp"))
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="astara-test-", dir="/tmp"))
         self.root.chmod(0o755)
         self.segments: dict[str, Segment] = {}
         self.nics: list[PluggedNic] = []

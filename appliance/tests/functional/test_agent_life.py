@@ -17,10 +17,10 @@ def router(appliance_host):
     blue = appliance_host.segments["blue"]
     blue.add_host("vm1", ["192.168.0.10/24"], gateway="192.168.0.1")
     appliance_host.start_agent()
-    appliance_host.blue = appliance_host.network(
-        "internal", nic, ["192.168.0.1/24"], ["192.168.0.0/24"]
-    )
-    appliance_host.good = appliance_host.document([appliance_host.blue])
+    subnet = {"cidr": "192.168.0.0/24", "gateway_ip": "192.168.0.1", "dhcp_enabled": True}
+    appliance_host.blue = appliance_host.network("internal", nic, ["192.168.0.1/24"], [subnet])
+    metadata = {"address": "fdca:3ba5:a17a:acda::1", "metadata_key": "ab" * 32}
+    appliance_host.good = appliance_host.document([appliance_host.blue], orchestrator=metadata)
     appliance_host.push(appliance_host.good)
     appliance_host.vm = blue.hosts["vm1"]
     return appliance_host
@@ -49,7 +49,7 @@ def kernel_state(host):
 def daemons(host):
     """The processes of the appliance that are not the agent, by host PID."""
     inside = host.execute("ps", "-eo", "pid,args", "--no-headers").splitlines()
-    agent = ("astara-appliance", "ps -eo", "sleep 60", "sh -c")
+    agent = ("[astara-appliance]", "ping -n -q", "ps -eo", "sleep 60", "sh -c")
     return {line.strip() for line in inside if not any(word in line for word in agent)}
 
 
@@ -77,6 +77,7 @@ def test_killed_agent_comes_back_without_anyone_noticing(router):
     ping = router.vm.popen("ping", "-n", "-i", "0.02", "-D", "192.168.0.1", stdout=-1, stderr=-1)
     try:
         before = kernel_state(router), daemons(router), router.get("/v1/system/config")
+        assert any("dnsmasq" in process for process in before[1])
         started = router.get("/v1/status")["agent_started_at"]
         router.kill_agent(signal.SIGKILL)
         assert daemons(router) == before[1]
