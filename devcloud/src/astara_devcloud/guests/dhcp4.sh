@@ -1,17 +1,13 @@
 #!/bin/sh
 # What udhcpc calls with the news about a lease (environment: see busybox, examples/udhcp).
-resolv=/run/tenant/resolv
 
-# Each source of name servers has a file of its own: a NIC that goes takes only its own with it.
 write_resolv() {
-    mkdir -p "$resolv"
     {
         [ -n "$domain" ] && echo "search $domain"
         for server in $dns; do
             echo "nameserver $server"
         done
-    } >"$resolv/$interface.dhcp4"
-    cat "$resolv"/* >/etc/resolv.conf
+    } | /run/tenant/resolv-put "$interface.dhcp4"
 }
 
 write_routes() {
@@ -38,7 +34,7 @@ write_routes() {
 case "$1" in
 deconfig)
     ip -4 address flush dev "$interface"
-    rm -f "$resolv/$interface.dhcp4"
+    : | /run/tenant/resolv-put "$interface.dhcp4"
     ;;
 bound | renew)
     [ -n "$mtu" ] && ip link set "$interface" mtu "$mtu"

@@ -14,9 +14,8 @@ flag() { # flag NAME: Yes or No
     echo "$answer" | sed -n "s/^ *Stateful $1 conf\\. *: *\\([A-Z][a-z]*\\).*/\\1/p"
 }
 
-echo "$answer" | sed -n 's/^ *Recursive DNS server *: *\([0-9a-f:]*\).*/nameserver \1/p' \
-    >"$state/resolv/$nic.ra"
-cat "$state/resolv"/* >/etc/resolv.conf
+echo "$answer" | sed -n 's/^ *Recursive DNS server *: *\([0-9a-f:]*\).*/nameserver \1/p' |
+    "$state/resolv-put" "$nic.ra"
 managed=$(flag address)
 other=$(flag other)
 echo "tenant: $nic: router advertisement, managed $managed, other $other"

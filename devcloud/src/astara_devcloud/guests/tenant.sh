@@ -39,7 +39,10 @@ look() { # called at every change of links and addresses
         nic=$(basename "$file" .clients)
         [ -e "/sys/class/net/$nic" ] && continue
         xargs kill <"$file" 2>/dev/null
-        rm -f "$file" "$STATE/resolv/$nic".*
+        rm -f "$file"
+        for source in dhcp4 dhcp6 ra; do
+            : | "$STATE/resolv-put" "$nic.$source"
+        done
         say "$nic: gone"
     done
     addresses=$(ip -brief address show scope global | tr -s ' ' | tr '\n' ';')
@@ -50,6 +53,7 @@ look() { # called at every change of links and addresses
 fetch_metadata() {
     path=openstack/latest/meta_data.json
     deadline=$(($(date +%s) + METADATA_PATIENCE_S))
+    pause=1
     while [ "$(date +%s)" -lt "$deadline" ]; do
         for url in "http://169.254.169.254/$path" "http://[fe80::a9fe:a9fe%25eth0]/$path"; do
             answer=$(curl -sSf --connect-timeout 1 --max-time 10 "$url" 2>&1) || continue
@@ -57,15 +61,17 @@ fetch_metadata() {
             say "metadata: instance ${uuid:-missing in $answer}"
             return
         done
-        sleep 1
+        sleep "$pause"
+        [ "$pause" -lt 3 ] && pause=$((pause + 1))
     done
     say "metadata: failed: $answer"
 }
 
 trap stop TERM
 mkdir -p "$STATE/resolv"
-install -m 755 "$GUEST_FILES/dhcp4.sh" "$STATE/dhcp4" # programs that their clients execute
-install -m 755 "$GUEST_FILES/dhcp6.sh" "$STATE/dhcp6"
+for program in dhcp4:dhcp4 dhcp6:dhcp6 resolv:resolv-put; do # executed by name, with no environment
+    install -m 755 "$GUEST_FILES/${program%:*}.sh" "$STATE/${program#*:}"
+done
 ip link set lo up
 say "$(cat /etc/hostname) starts"
 "$GUEST_PYTHON" -I -S "$GUEST_FILES/tenant_http.py" &
