@@ -135,7 +135,7 @@ class HttpCloud:
         if path == "/v2.0/extensions":
             return 200, {
                 "extensions": [
-                    {"alias": a} for a in ("ip_allocation", "astara-router", "dhrouterstatus")
+                    {"alias": a} for a in ("ip_allocation", "port-security", "astara-router", "dhrouterstatus")
                 ]
             }
         if path == "/v2.0/astara-routers":

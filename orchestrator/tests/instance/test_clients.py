@@ -53,6 +53,9 @@ class Script:
             daemon_threads = True
             address_family = 10 if ":" in address else 2
 
+            def handle_error(self, *_):
+                """The clients hang up on purpose."""
+
         self.server = Server((address, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -176,7 +179,7 @@ def test_missing_extensions_come_with_a_remedy(script, service):
 
     missing = Neutron(service).missing_extensions()
 
-    assert sorted(missing) == ["dhrouterstatus", "ip_allocation"]
+    assert sorted(missing) == ["dhrouterstatus", "ip_allocation", "port-security"]
     assert "segments" in missing["ip_allocation"]
 
 

@@ -13,7 +13,6 @@ ServiceError
 
 import ipaddress
 import threading
-import time
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +22,7 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import status as observed
 
+from .. import clock
 from . import errors
 from .rest import CallCount
 
@@ -116,7 +116,7 @@ class Appliances:
         body: bytes | None,
     ) -> tuple[int, bytes]:
         """Send and read within ``timeout_s`` in all; the timeouts of requests are per packet."""
-        deadline = time.monotonic() + timeout_s
+        deadline = clock.SYSTEM.monotonic() + timeout_s
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             with self._session().request(
@@ -146,7 +146,7 @@ def _read(operation: str, answer: requests.Response, deadline: float) -> bytes:
         content += chunk
         if len(content) > _MAX_ANSWER:
             raise errors.BadAnswer("appliance", operation, f"more than {_MAX_ANSWER} bytes")
-        if time.monotonic() > deadline:
+        if clock.SYSTEM.monotonic() > deadline:
             raise errors.Unavailable("appliance", operation, "answer took too long")
     return bytes(content)
 

@@ -20,6 +20,7 @@ MARK = "astara:router:"
 REQUIRED_EXTENSIONS = {
     "ip_allocation": "Nova refuses ports without an address without it: add 'segments' to "
     "service_plugins of the Neutron server",
+    "port-security": "add 'port_security' to extension_drivers of ML2",
     "astara-router": "add 'astara_router' to service_plugins of the Neutron server",
     "dhrouterstatus": "add 'astara_router' to service_plugins of the Neutron server",
 }

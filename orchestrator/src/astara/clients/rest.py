@@ -7,10 +7,8 @@ keystoneauth's Session is shared by the threads of a process (it locks its token
 expired is renewed by it.
 """
 
-import random
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ import msgspec
 from keystoneauth1 import adapter, session
 from keystoneauth1 import exceptions as ksa
 
+from .. import clock
 from . import errors
 
 T = TypeVar("T")
@@ -31,8 +30,8 @@ _HARMLESS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 class Patience:
     """How long one call may take and how often a harmless one is repeated.
 
-    The pause before repetition n is ``pause_s * 2**n``, cut to ``max_pause_s`` and spread by
-    half of it, so that a restarted service is not met by all threads at the same moment.
+    The pause before repetition n is ``pause_s * 2**n``, spread and cut to ``max_pause_s``, so that
+    a restarted service is not met by all threads at the same moment.
     """
 
     timeout_s: float = 30.0
@@ -44,7 +43,7 @@ class Patience:
         """Give the pauses between tries."""
         for attempt in range(self.repeats):
             pause = min(self.pause_s * 2**attempt, self.max_pause_s)
-            yield pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreading, not cryptography
+            yield min(clock.SYSTEM.jitter(pause), self.max_pause_s)
 
 
 class CallCount:
@@ -77,7 +76,7 @@ class Service:
         endpoint: Mapping[str, Any],
         patience: Patience,
         microversion: str | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = clock.SYSTEM.sleep,
     ):
         self._name = service_type
         self._patience = patience

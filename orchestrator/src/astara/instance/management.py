@@ -9,13 +9,13 @@ import ipaddress
 import logging
 import os
 import pathlib
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from .. import clock
 from ..clients import errors
 from ..clients.connect import open_cloud
 from ..clients.neutron import Neutron, Port
@@ -154,15 +154,15 @@ def _plug(name: str, local: LocalPort) -> str:
 
 def _wait_until_active(neutron: Neutron, port_id: str) -> None:
     """Wait until Neutron's agent has wired the port."""
-    deadline = time.monotonic() + _ACTIVE_TIMEOUT_S
+    deadline = clock.SYSTEM.monotonic() + _ACTIVE_TIMEOUT_S
     while (port := neutron.port(port_id)).status != "ACTIVE":
-        if time.monotonic() > deadline:
+        if clock.SYSTEM.monotonic() > deadline:
             reason = (
                 f"port {port_id} is {port.status} after {_ACTIVE_TIMEOUT_S:.0f} s: does Neutron's "
                 "agent run on this node, under the same host name as [DEFAULT] host?"
             )
             raise errors.Unavailable("network", "wait for the management port", reason)
-        time.sleep(_PAUSE_S)
+        clock.SYSTEM.sleep(_PAUSE_S)
 
 
 def _write(state_path: str, record: Record) -> None:

@@ -5,9 +5,9 @@ Decides nothing. One per process, shared by its threads. Made by ``factory``.
 
 import ipaddress
 import threading
-import time
 from dataclasses import dataclass
 
+from .. import clock
 from ..clients.appliance import Appliances
 from ..clients.neutron import Neutron, Port
 from ..clients.nova import Nova
@@ -56,11 +56,11 @@ class Tools:
     def management_facts(self) -> ManagementFacts:
         """Return what is known about the management network, read anew every ten minutes."""
         with self._lock:
-            if self._facts is None or time.monotonic() - self._facts[0] > _FACTS_LAST_S:
+            if self._facts is None or clock.SYSTEM.monotonic() - self._facts[0] > _FACTS_LAST_S:
                 subnet = self.neutron.subnet(self.settings.management_subnet_id)
                 network = self.neutron.network(self.settings.management_network_id)
                 length = ipaddress.ip_network(subnet.cidr).prefixlen
-                self._facts = (time.monotonic(), ManagementFacts(length, network.mtu))
+                self._facts = (clock.SYSTEM.monotonic(), ManagementFacts(length, network.mtu))
             return self._facts[1]
 
     def flavor_id(self) -> str:

@@ -4,13 +4,13 @@ Decides by one rule list, first match wins. Called by the verbs of an instance; 
 decides what to do about it.
 """
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from astara_contract.status import Status
 
+from .. import clock
 from ..clients.nova import Server
 from ..machine.vocabulary import InstanceState
 
@@ -95,7 +95,7 @@ def age_s(server: Server, now: float | None = None) -> float | None:
     if not stamps:
         return None
     latest = max(datetime.fromisoformat(_utc(stamp)).timestamp() for stamp in stamps)
-    return max(0.0, (time.time() if now is None else now) - latest)
+    return max(0.0, (clock.SYSTEM.wall() if now is None else now) - latest)
 
 
 def _utc(stamp: str) -> str:

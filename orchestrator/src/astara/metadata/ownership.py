@@ -6,11 +6,11 @@ proxy from many threads.
 """
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import clock
 from ..clients.topology import RouterDetail
 
 BELIEVED_S = 15.0
@@ -34,7 +34,7 @@ class Ownership:
     def __init__(
         self,
         read: Callable[[str], RouterDetail | None],
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = clock.SYSTEM.monotonic,
     ):
         self._read = read
         self._now = now

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from .. import conf as options
 from ..conf import validation
+from ..machine import instance_port
 from . import roles
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +29,16 @@ def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
             LOG.error("configuration.invalid fault=%s", fault)
             sys.stderr.write(f"astara-orchestrator: {fault}\n")
         raise SystemExit(os.EX_CONFIG) from None
-    module, _, function = roles.MANAGEMENT.partition(":")
-    address = getattr(importlib.import_module(module), function)(conf)
+    try:
+        _call(roles.REQUIREMENTS, conf)
+        address = _call(roles.MANAGEMENT, conf)
+    except instance_port.InstanceError as error:
+        LOG.error("preflight.failed reason=%s", error)
+        raise SystemExit(os.EX_TEMPFAIL) from error
     LOG.info("management.ready address=%s", address)
+
+
+def _call(entry: str, conf: cfg.ConfigOpts) -> object:
+    """Import what another room offers, and call it."""
+    module, _, function = entry.partition(":")
+    return getattr(importlib.import_module(module), function)(conf)

@@ -9,8 +9,10 @@ role, and a `threading.Event` that is set on SIGTERM or when the supervisor is g
 when it has stopped, within `shutdown_timeout`. An exception that leaves it ends the child, which
 is then restarted with back-off.
 
-Two entries belong to the other rooms:
+Three entries belong to the other rooms:
 
+- `astara.instance.requirements:verify(conf) -> None` names what the cloud lacks, with remedies;
+  called by the preflight before the next one.
 - `astara.instance.management:ensure_local_port(conf) -> str` plugs this node's management port and
   gives its address; run to the end by the preflight, before any other child. What other processes
   need of it (the address, for documents and for the metadata proxy) it leaves under `state_path`.
@@ -52,4 +54,5 @@ ENTRIES = {
     Role.METADATA: "astara.metadata.server:serve",
 }
 
+REQUIREMENTS = "astara.instance.requirements:verify"  # (conf) -> None
 MANAGEMENT = "astara.instance.management:ensure_local_port"  # (conf) -> str
