@@ -127,21 +127,11 @@ class Pipeline:
         return changed
 
     def _put(self, document: contract.Document) -> store.Committed:
-        started = clock.monotonic()
+        steps = self._prepare(document)
         digest = contract.digest(document)
         try:
-            present = facts.gather(self._names)
-            _require_nics(document, present)
-            steps = [_plan(driver, document, present) for driver in self._drivers]
-            for step in steps:
-                self._check(step)
-        except PushFailed as failure:
-            LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
-            raise
-        try:
-            changed = [step for step in steps if self._apply(step)]
-            for step in changed:
-                self._verify(step)
+            seconds = self._bring_into_effect(steps)
+            self._commit(document, digest)
         except PushFailed as failure:
             rolled_back = not self._converge()[1]
             LOG.error(
@@ -151,14 +141,34 @@ class Pipeline:
                 failure.reason,
             )
             raise PushFailed(failure.driver, failure.reason, rolled_back=rolled_back) from failure
-        self._commit(document, digest)
-        LOG.info(
-            "push-applied digest=%s changed=%s seconds=%.3f",
-            digest[:12],
-            ",".join(step.driver.name for step in changed) or "nothing",
-            clock.monotonic() - started,
-        )
+        changed = ",".join(f"{name}:{spent:.3f}s" for name, spent in seconds.items())
+        LOG.info("push-applied digest=%s changed=%s", digest[:12], changed or "nothing")
         return self._committed
+
+    def _prepare(self, document: contract.Document) -> list[Step]:
+        """Render and check everything; nothing is changed yet."""
+        try:
+            present = facts.gather(self._names)
+            _require_nics(document, present)
+            steps = [_plan(driver, document, present) for driver in self._drivers]
+            for step in steps:
+                self._check(step)
+        except PushFailed as failure:
+            LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
+            raise
+        return steps
+
+    def _bring_into_effect(self, steps: Sequence[Step]) -> dict[str, float]:
+        """Apply and verify; return the seconds of each driver that had to act."""
+        seconds = {}
+        for step in steps:
+            started = clock.monotonic()
+            if self._apply(step):
+                seconds[step.driver.name] = clock.monotonic() - started
+        for step in steps:
+            if step.driver.name in seconds:
+                self._verify(step)
+        return seconds
 
     def _accept_epoch(self, epoch: int | None) -> None:
         if epoch is None or epoch == self._committed.epoch:
@@ -185,7 +195,11 @@ class Pipeline:
         )
 
     def _save(self, committed: store.Committed) -> None:
-        self._store.save(committed)
+        try:
+            self._store.save(committed)
+        except OSError as error:
+            # What cannot be remembered must not run: the next start would undo it.
+            raise PushFailed("store", f"cannot keep the document: {error}") from error
         self._committed = committed
 
     def _check(self, step: Step) -> None:
@@ -234,10 +248,21 @@ class Pipeline:
 
 
 def _require_nics(document: contract.Document, present: base.Facts) -> None:
+    """Refuse a document whose networks do not each have their own, fitting NIC."""
+    used: dict[str, str] = {}
     for network in document.networks:
-        if present.find(network.interface) is None:
-            nic = network.interface.lladdr or network.interface.ifname
-            raise PushFailed("interfaces", f"no NIC {nic} for network {network.network_id}")
+        named = network.interface.lladdr or network.interface.ifname
+        nic = present.find(network.interface)
+        reason = None
+        if nic is None:
+            reason = "is not plugged"
+        elif (network.network_type == "management") != (nic.ifname == base.MANAGEMENT):
+            reason = f"is {nic.ifname}, and {base.MANAGEMENT} alone is for management"
+        elif nic.mac in used:
+            reason = f"already carries network {used[nic.mac]}"
+        if nic is None or reason:
+            raise PushFailed("interfaces", f"NIC {named} of network {network.network_id} {reason}")
+        used[nic.mac] = network.network_id
 
 
 def _pruned(document: contract.Document, present: base.Facts) -> contract.Document:

@@ -162,6 +162,18 @@ def test_document_naming_a_nic_that_is_not_plugged_is_refused_unchanged(router):
     assert kernel_state(router) == before
 
 
+def test_management_nic_cannot_become_a_tenants(router):
+    tenant = router.network("internal", router.management, ["10.9.0.1/24"])
+    stolen = router.good | {"networks": [tenant]}
+    number, answer = router.try_push(stolen)
+    assert (number, answer["error"]["driver"]) == (500, "interfaces")
+    assert "ge0" in answer["error"]["reason"]
+    twice = router.document([dict(router.blue, network_type="management")])
+    twice["networks"] = twice["networks"][1:]
+    assert router.try_push(twice)[0] == 500
+    assert router.vm.pings("192.168.0.1")
+
+
 def test_same_document_counts_as_unchanged_and_mends_drift(router):
     router.execute("ip", "addr", "del", "192.168.0.1/24", "dev", "eth1")
     assert not router.vm.pings("192.168.0.1")

@@ -67,15 +67,19 @@ class Announcer:
 
 
 def _send(announcements: Iterable[Announcement]) -> None:
-    for item in announcements:
-        try:
-            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind((item.device, 0))
-                raw.send(frame(item))
-        except OSError as error:
-            LOG.warning(
-                "announce-failed device=%s address=%s error=%s", item.device, item.address, error
-            )
+    # One socket for all: closing a packet socket waits for the kernel's readers, some ten
+    # milliseconds. Protocol 0: it receives nothing.
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+        for item in announcements:
+            try:
+                raw.sendto(frame(item), (item.device, 0))
+            except OSError as error:
+                LOG.warning(
+                    "announce-failed device=%s address=%s error=%s",
+                    item.device,
+                    item.address,
+                    error,
+                )
 
 
 def _arp_request(mac: bytes, address: ipaddress.IPv4Address) -> bytes:
