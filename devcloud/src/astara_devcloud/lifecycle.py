@@ -103,6 +103,7 @@ def up(where: layout.Layout, without: Collection[str], report: Report) -> Start:
         missing = [s for s in missing if s.name not in left_out]
         cold = not any((where.state / "done").iterdir())
         _require_ports(cloud, missing)
+        openvswitch.require_no_other(where)
         _write_files(table.values())
         graph = _graph(cloud, table, report)
         wanted = [task.name for task in graph if task.name not in left_out]

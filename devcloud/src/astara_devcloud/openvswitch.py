@@ -28,10 +28,9 @@ def database_path(where: layout.Layout) -> pathlib.Path:
     return where.openvswitch / "conf.db"
 
 
-def create_database(where: layout.Layout) -> None:
-    """Create the database unless it exists; refuse to take over another Open vSwitch's devices."""
-    path = database_path(where)
-    if path.exists():
+def require_no_other(where: layout.Layout) -> None:
+    """Raise ForeignDeviceError if the devices that we would create belong to somebody else."""
+    if database_path(where).exists():
         return
     names = (*BRIDGES, TUNNEL_BRIDGE, DATAPATH_DEVICE)
     foreign = [name for name in names if (NET / name).exists()]
@@ -39,7 +38,13 @@ def create_database(where: layout.Layout) -> None:
         raise ForeignDeviceError(
             f"network devices {', '.join(foreign)} exist: another Open vSwitch uses this host"
         )
-    commands.run(["ovsdb-tool", "create", str(path), str(SCHEMA)])
+
+
+def create_database(where: layout.Layout) -> None:
+    """Create the database unless it exists."""
+    path = database_path(where)
+    if not path.exists():
+        commands.run(["ovsdb-tool", "create", str(path), str(SCHEMA)])
 
 
 def vsctl(where: layout.Layout, *arguments: str) -> str:

@@ -63,9 +63,7 @@ def listening_inodes(table: str, port: int) -> list[str]:
 def _holds(pid: int, inodes: set[str]) -> bool:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            if os.readlink(entry.path) in wanted:
-                return True
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            return any(os.readlink(entry.path) in wanted for entry in entries)
     except OSError:  # the process or the descriptor has gone meanwhile
         return False
-    return False

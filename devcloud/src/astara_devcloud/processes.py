@@ -13,13 +13,14 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SERVICE_VARIABLE = "ASTARA_DEVCLOUD_SERVICE"
 OWNER_VARIABLE = "ASTARA_DEVCLOUD_OWNER"
 PROC = pathlib.Path("/proc")
 POLL_S = 0.05
 KILL_DEADLINE_S = 10.0
+LEFTOVER_GRACE_S = 1.0
 
 
 class ProcessError(Exception):
@@ -190,29 +191,53 @@ def stop(
     record: Record | None, owner: str, service: str, first: signal.Signals, grace_s: float
 ) -> None:
     """End a service: the first signal to its main process, after the grace SIGKILL to all."""
+    seen = _start_times(members(owner, service))
     if record is not None and signal_main(record, first):
         _await_end(record, owner, service, grace_s)
-    kill(record, owner, service)
+    _kill(record, owner, service, seen)
 
 
 def kill(record: Record | None, owner: str, service: str) -> None:
     """SIGKILL every process of a service; ProcessError if one survives the deadline."""
+    _kill(record, owner, service, {})
+
+
+def _kill(record: Record | None, owner: str, service: str, seen: dict[int, int]) -> None:
+    """Kill until nothing is found, and return when everything ever seen has ended.
+
+    A process on its way out shows no environment any more while it still holds its sockets, so
+    "no member is found" alone would not mean that ports are free.
+    """
     deadline = time.monotonic() + KILL_DEADLINE_S
     while True:
-        if record is not None:
-            signal_main(record, signal.SIGKILL)
-        if not signal_members(owner, service, signal.SIGKILL):
+        if record is not None and signal_main(record, signal.SIGKILL):
+            seen[record.pid] = record.start_ticks
+        found = members(owner, service)
+        seen.update(_start_times(found))
+        for pid in found:
+            signal_tagged(pid, owner, signal.SIGKILL, service)
+        if not any(_lives(pid, ticks) for pid, ticks in seen.items()):
             return
         if time.monotonic() > deadline:
             raise ProcessError(f"{service}: {members(owner, service)} survive SIGKILL")
         time.sleep(POLL_S)
 
 
+def _start_times(pids: Iterable[int]) -> dict[int, int]:
+    return {pid: stat.start_ticks for pid in pids if (stat := stat_of(pid)) is not None}
+
+
+def _lives(pid: int, start_ticks: int) -> bool:
+    stat = stat_of(pid)
+    return stat is not None and not stat.dead and stat.start_ticks == start_ticks
+
+
 def _await_end(record: Record, owner: str, service: str, grace_s: float) -> None:
-    """Wait for the main process first: scanning all environments is the dearer check."""
+    """Wait for the main process, then shortly for what it leaves, such as Erlang's epmd."""
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline and is_alive(record):
         time.sleep(POLL_S)
+    deadline = min(deadline, time.monotonic() + LEFTOVER_GRACE_S)
     while time.monotonic() < deadline and members(owner, service):
         time.sleep(POLL_S)
 

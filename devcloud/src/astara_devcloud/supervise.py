@@ -16,6 +16,7 @@ from astara_devcloud import processes, readiness, services, settings
 POLL_S = 0.2
 TAIL_LINES = 25
 TAIL_BYTES = 16384
+LARGEST_LOG_BYTES = 100 * 1024 * 1024
 
 Report = Callable[[str], None]
 
@@ -93,6 +94,7 @@ def _start(cloud: settings.Settings, service: services.Service) -> processes.Rec
     ports_module.require_free(service.name, service.ports)
     for path, text in service.files().items():
         write(path, text)
+    rotate(cloud.layout.log_of(service.name))
     record = processes.spawn(
         service.argv,
         services.environment(cloud, service),
@@ -148,6 +150,12 @@ def inspect(cloud: settings.Settings, service: services.Service, pids: Iterable[
         resident_kib=sum(processes.resident_kib(pid) for pid in pids),
         age_s=max(0.0, time.time() - record.started_at),
     )
+
+
+def rotate(log: pathlib.Path) -> None:
+    """Keep one old log beside a new one once it has grown large."""
+    if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
+        log.replace(log.with_suffix(".old.log"))
 
 
 def tail(path: pathlib.Path) -> str:

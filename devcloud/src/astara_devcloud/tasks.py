@@ -58,25 +58,32 @@ def restrict(tasks: Sequence[Task], wanted: Iterable[str]) -> list[Task]:
 
 
 def run(tasks: Sequence[Task], parallel: int) -> Outcome:
-    """Run all tasks and return what failed."""
+    """Run all tasks and return what failed. An interrupt leaves at once; threads run on."""
     ordered(tasks)
+    pool = concurrent.futures.ThreadPoolExecutor(parallel, "task")
+    try:
+        return _run(tasks, pool)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _run(tasks: Sequence[Task], pool: concurrent.futures.Executor) -> Outcome:
     waiting = {task.name: task for task in tasks}
     done: set[str] = set()
     failures: dict[str, BaseException] = {}
     running: dict[concurrent.futures.Future[None], str] = {}
-    with concurrent.futures.ThreadPoolExecutor(parallel, "task") as pool:
-        while True:
-            for name in [n for n, t in waiting.items() if set(t.needs) <= done]:
-                running[pool.submit(waiting.pop(name).run)] = name
-            if not running:
-                return Outcome(failures, tuple(waiting))
-            finished, _ = concurrent.futures.wait(
-                running, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            for future in finished:
-                name = running.pop(future)
-                error = future.exception()
-                if error is None:
-                    done.add(name)
-                else:
-                    failures[name] = error
+    while True:
+        for name in [n for n, t in waiting.items() if set(t.needs) <= done]:
+            running[pool.submit(waiting.pop(name).run)] = name
+        if not running:
+            return Outcome(failures, tuple(waiting))
+        finished, _ = concurrent.futures.wait(
+            running, return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        for future in finished:
+            name = running.pop(future)
+            error = future.exception()
+            if error is None:
+                done.add(name)
+            else:
+                failures[name] = error

@@ -5,6 +5,7 @@ Decides nothing about the cloud: every verb is one call into ``lifecycle`` or ``
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import threading
@@ -37,6 +38,7 @@ environment:
 exit status: 0 done, 1 failed (the reason is printed), 2 wrong usage; `status` ends with 1 unless
 every service answers.
 """
+INTERRUPTED = 130
 FAILURES = (
     lifecycle.CloudError,
     supervise.ServiceFailed,
@@ -74,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"there is no cloud in {where.root}: run `astara-devcloud up`", file=sys.stderr)
     except FAILURES as error:
         print(f"\nastara-devcloud: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nastara-devcloud: interrupted; what was started runs on", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # not waiting for threads that wait for services
     return 1
 
 
