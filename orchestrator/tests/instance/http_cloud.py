@@ -28,6 +28,9 @@ def new_id():
     return str(uuid.uuid4())
 
 
+EXTENSIONS = ("ip_allocation", "port-security", "astara-router", "dhrouterstatus")
+
+
 class HttpCloud:
     """State and behaviour; ``serve`` makes it reachable."""
 
@@ -133,11 +136,7 @@ class HttpCloud:
 
     def neutron(self, method, path, query, body):
         if path == "/v2.0/extensions":
-            return 200, {
-                "extensions": [
-                    {"alias": a} for a in ("ip_allocation", "port-security", "astara-router", "dhrouterstatus")
-                ]
-            }
+            return 200, {"extensions": [{"alias": alias} for alias in EXTENSIONS]}
         if path == "/v2.0/astara-routers":
             ids = sorted(self.routers)
             start = ids.index(query["marker"]) + 1 if "marker" in query else 0
