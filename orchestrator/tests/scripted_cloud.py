@@ -1,8 +1,8 @@
 """A cloud in a directory: the instance protocol on files, for tests of automaton and processes.
 
-`routers/<id>.json` is what Neutron knows, `servers/<id>.json` what Nova runs, `faults/<id>.json` what is
-to go wrong, `calls.jsonl` what was done and by whom. Several processes may look at it at once, so it
-serves both tests in one process and tests with real workers.
+`routers/<id>.json` is what Neutron knows, `servers/<id>.json` what Nova runs, `faults/<id>.json`
+what is to go wrong, `calls.jsonl` what was done and by whom. Several processes may look at it at
+once, so it serves both tests in one process and tests with real workers.
 """
 
 import json
@@ -64,9 +64,7 @@ class Cloud:
         ]
 
     def router(self, name, tenant="t1", generation="g1", networks=("n1",)):
-        self.write(
-            "routers", name, tenant=tenant, generation=generation, networks=list(networks)
-        )
+        self.write("routers", name, tenant=tenant, generation=generation, networks=list(networks))
 
 
 class ScriptedInstance:

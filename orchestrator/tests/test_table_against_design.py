@@ -42,7 +42,7 @@ DESIGN = """
   STOP_VM -> CREATE_VM [ label = "ACT:E or vm>D" ];
   STOP_VM -> EXIT [ label = "ACT:D,vm>D or vm:G" ];
 """
-# Two labels that do not mean what their letters say: the action *becomes* POLL because the walk is done.
+# In these labels the action *becomes* POLL, because the walk is done.
 BECOMES_POLL = {("CONFIG", "CALC_ACTION"), ("STATS", "CALC_ACTION")}
 
 NAMES = {

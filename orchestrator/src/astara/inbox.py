@@ -31,6 +31,7 @@ class Inbox:
     def __init__(self, path: pathlib.Path, handle: "Callable[[events.Message], None]") -> None:
         self._path = path
         self._handle = handle
+        self._closed = False
         self._selector = selectors.DefaultSelector()
         self._listening = self._listen()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -55,7 +56,10 @@ class Inbox:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop receiving; what was not read is lost, as after a kill."""
+        """Stop receiving; what was not read is lost, as after a kill. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._wake_writer.send(b"x")
         self._thread.join(timeout=5)
         for key in list(self._selector.get_map().values()):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from .. import bus
 from . import audit, identity, management, metadata, process, router, timing, validation
 
 PROJECT = "astara-orchestrator"
@@ -61,6 +62,7 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
 
 def check(conf: cfg.ConfigOpts) -> None:
     """Raise `validation.InvalidConfiguration`, which names every fault at once."""
+    bus.load()
     from oslo_messaging import opts  # heavy, and of no use to the supervisor
 
     for group, options in opts.list_opts():

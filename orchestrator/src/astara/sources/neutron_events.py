@@ -11,10 +11,9 @@ import logging
 import threading
 import typing
 
-import oslo_messaging
 from oslo_config import cfg
 
-from .. import events, scheduler
+from .. import bus, events, scheduler
 from . import mapping
 
 LOG = logging.getLogger(__name__)
@@ -68,6 +67,7 @@ class ReconnectWatch(logging.Handler):
 
 
 def _listener(conf: cfg.ConfigOpts, endpoint: Endpoint) -> typing.Any:
+    oslo_messaging = bus.load()
     transport = oslo_messaging.get_notification_transport(conf)
     targets = [
         oslo_messaging.Target(exchange=conf.neutron_control_exchange, topic=topic)

@@ -1,0 +1,153 @@
+"""What each notification recorded from a real Neutron means for the workers."""
+
+import json
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astara.events import Event, Hint, Resource
+from astara.machine.vocabulary import Action
+from astara.sources import mapping, neutron_events
+
+RECORDED = pathlib.Path(__file__).parent / "data" / "notifications"
+FILES = sorted(RECORDED.glob("*.json"))
+
+ROUTER = "9b149231-3eb9-4f2a-bcd7-7d1978f6ea99"
+TENANT = "c8d1a239bfff47ed91abe19735bc4198"
+NETWORK = "344807cd-354f-4eee-ae1c-cbc540a959e2"
+RESOURCE = Resource("router", ROUTER, TENANT)
+
+
+def read(name):
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+def meaning(recorded):
+    return mapping.messages_of(
+        recorded["event_type"], recorded["payload"], recorded["_context_project_id"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("router.create.end", Action.CREATE),
+        ("router.update.end", Action.UPDATE),
+        ("router.delete.end", Action.DELETE),
+        ("router.interface.create", Action.UPDATE),
+        ("router.interface.delete", Action.UPDATE),
+    ],
+)
+def test_a_router_is_named_with_its_own_tenant(name, action):
+    assert meaning(read(name)) == [Event(RESOURCE, action, source="notification")]
+
+
+@pytest.mark.parametrize("name", ["port.create.end", "port.update.end", "port.delete.end"])
+def test_a_tenants_port_means_the_routers_with_that_internal_network(name):
+    hint = Hint(Action.UPDATE, network_id=NETWORK, port=True, source="notification")
+    assert meaning(read(name)) == [hint]
+
+
+@pytest.mark.parametrize("name", ["subnet.create.end", "subnet.update.end", "subnet.delete.end"])
+def test_a_subnet_means_every_router_on_its_network(name):
+    [hint] = meaning(read(name))
+    assert hint == Hint(Action.UPDATE, network_id=hint.network_id, source="notification")
+    assert hint.network_id == read(name)["payload"]["subnet"]["network_id"]
+
+
+def test_a_network_update_means_every_router_on_it():
+    [hint] = meaning(read("network.update.end"))
+    assert hint == Hint(Action.UPDATE, network_id=NETWORK, source="notification")
+
+
+def test_an_associated_floating_ip_means_its_router_and_its_tenant():
+    recorded = read("floatingip.update.end")
+    recorded["payload"]["floatingip"]["router_id"] = ROUTER
+    assert meaning(recorded) == [
+        Event(RESOURCE, Action.UPDATE, source="notification"),
+        Hint(Action.UPDATE, tenant_id=TENANT, source="notification"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["floatingip.create.end", "floatingip.delete.end"])
+def test_a_floating_ip_without_router_means_its_tenant(name):
+    assert meaning(read(name)) == [Hint(Action.UPDATE, tenant_id=TENANT, source="notification")]
+
+
+def test_a_port_of_an_appliance_means_nothing():
+    recorded = read("port.create.end")
+    recorded["payload"]["port"]["description"] = f"astara:router:{ROUTER}"
+    assert meaning(recorded) == []
+
+
+def test_a_port_made_for_a_router_through_the_api_means_that_router():
+    recorded = read("port.create.end")
+    recorded["payload"]["port"] |= {
+        "device_owner": "network:router_interface",
+        "device_id": ROUTER,
+    }
+    assert meaning(recorded) == [Event(RESOURCE, Action.UPDATE, source="notification")]
+
+
+@pytest.mark.parametrize(
+    "name", ["network.create.end", "network.delete.end", "security_group.update.end"]
+)
+def test_what_concerns_no_appliance_means_nothing(name):
+    assert meaning(read(name)) == []
+
+
+def test_another_service_means_nothing():
+    recorded = read("compute.instance.update")
+    assert mapping.messages_of(recorded["event_type"], recorded["payload"]) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_recorded_notification_is_understood(path):
+    recorded = json.loads(path.read_text())
+    messages = meaning(recorded)
+    concerns = recorded["event_type"] in mapping.RULES
+    assert bool(messages) == concerns
+    for message in messages:
+        if isinstance(message, Event):
+            assert message.resource.id
+            assert message.resource.tenant_id
+
+
+def test_the_start_of_a_change_means_nothing():
+    assert not any(event_type.endswith(".start") for event_type in mapping.RULES)
+
+
+def test_the_tenant_of_the_request_fills_in_where_the_payload_names_none():
+    [event] = mapping.messages_of("router.delete.end", {"router_id": ROUTER}, "someone")
+    assert event.resource == Resource("router", ROUTER, "someone")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+keys = st.sampled_from(["router", "router_interface", "port", "subnet", "network", "floatingip"])
+inner_keys = st.sampled_from(["id", "network_id", "project_id", "router_id", "device_owner"])
+payloads = st.dictionaries(keys, json_values | st.dictionaries(inner_keys, json_values))
+
+
+@given(st.sampled_from(sorted(mapping.RULES)), payloads)
+def test_no_payload_ends_the_listener(event_type, payload):
+    sent = []
+    endpoint = neutron_events.Endpoint(sent.append)
+    endpoint.info({"project_id": "p"}, "network.host", event_type, payload, {})
+    assert all(isinstance(message, Event | Hint) for message in sent)
+
+
+def test_a_line_of_the_driver_about_a_new_connection_asks_for_an_audit():
+    asked = []
+    watch = neutron_events.ReconnectWatch(lambda: asked.append(1))
+    logger = neutron_events.logging.getLogger("test.driver")
+    logger.setLevel("INFO")
+    logger.addHandler(watch)
+    logger.info("[%s] Reconnected to AMQP server on %s:%s", "id", "host", 5672)
+    logger.info("something else")
+    assert asked == [1]

@@ -1,0 +1,229 @@
+"""Who runs when: the registry of a worker, with scripted instances and virtual time."""
+
+import collections
+
+import pytest
+from scripted_cloud import Cloud, Factory
+from virtual_time import VirtualClock
+
+from astara import events
+from astara.machine import automaton
+from astara.machine.vocabulary import Action, InstanceState
+from astara.worker import registry
+
+
+class Bench:
+    def __init__(self, root, owns=lambda _tenant: True):
+        self.cloud, self.clock = Cloud(root), VirtualClock()
+        self.forwarded, self.made = [], collections.Counter()
+        self.owns = owns
+        self.slots = registry.Registry(self.make, self.clock, self.forwarded.append)
+
+    def make(self, resource):
+        self.made[resource.id] += 1
+        instance = Factory(self.cloud).create(resource)
+        return automaton.Automaton(instance, automaton.Policy(), self.clock, self.owns)
+
+    def event(self, name, action=Action.UPDATE, generation=None, source="", tenant="t1"):
+        resource = events.Resource("router", name, tenant)
+        self.slots.handle(events.Event(resource, action, generation, source))
+
+    def ready(self):
+        return self.slots.census()["ready"]
+
+    def work(self, seconds=0.0):
+        """Do what threads would do, until nothing is ready, letting time pass."""
+        end, ran = self.clock.now + seconds, []
+        while True:
+            while self.slots.census()["ready"] or self._due():
+                slot = self.slots.take()
+                ran.append(slot.resource.id)
+                self.slots.give_back(slot, slot.automaton.run())
+            next_s = self._next_timer_s()
+            if next_s is None or self.clock.now + next_s > end:
+                self.clock.now = end
+                return ran
+            self.clock.now += next_s
+
+    def _next_timer_s(self):
+        with self.slots._changed:
+            return self.slots._fire_timers()
+
+    def _due(self):
+        self._next_timer_s()
+        return self.ready()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def serving(bench):
+    """Three routers, configured: a and b on n1, c on n2."""
+    for name, networks in (("a", ["n1"]), ("b", ["n1", "ext"]), ("c", ["n2", "ext"])):
+        bench.cloud.router(name, tenant=f"t-{name}", networks=networks)
+        bench.event(name, tenant=f"t-{name}")
+    bench.work(30)
+    assert bench.slots.census()["idle"] == 3
+    return bench
+
+
+def test_a_waiting_resource_is_in_a_timer_and_in_no_queue(bench):
+    bench.cloud.router("a")
+    bench.event("a")
+    bench.work()
+    assert bench.slots.census() == {"idle": 0, "ready": 0, "running": 0, "waiting": 1}
+    bench.work(30)
+    assert bench.slots.census() == {"idle": 1, "ready": 0, "running": 0, "waiting": 0}
+
+
+def test_a_resource_is_never_given_to_two_threads(bench):
+    bench.cloud.router("a")
+    bench.event("a")
+    slot = bench.slots.take()
+    bench.event("a", Action.REBUILD)
+    assert bench.ready() == 0
+    bench.slots.give_back(slot, automaton.Idle())
+    assert bench.ready() == 1
+
+
+def test_what_arrives_while_a_thread_works_is_walked_afterwards(serving):
+    serving.event("a")
+    slot = serving.slots.take()
+    outcome = slot.automaton.run()
+    serving.cloud.router("a", tenant="t-a", generation="g2")
+    serving.event("a")
+    serving.slots.give_back(slot, outcome)
+    serving.work()
+    assert serving.cloud.read("servers", "a")["applied"] == "g2"
+
+
+def test_resources_take_turns(bench):
+    for name in "abcd":
+        bench.cloud.router(name)
+        bench.event(name)
+    bench.event("a", Action.REBUILD)
+    assert bench.work()[:4] == list("abcd")
+
+
+def test_a_hint_by_network_reaches_the_resources_on_it(serving):
+    serving.slots.handle(events.Hint(Action.UPDATE, network_id="n1"))
+    assert sorted(set(serving.work())) == ["a", "b"]
+
+
+def test_a_hint_about_a_port_reaches_only_those_whose_document_has_it(serving):
+    for slot in serving.slots._slots.values():
+        slot.automaton.instance.port_networks = slot.automaton.instance.networks - {"ext"}
+        serving.slots._index(slot)
+    serving.slots.handle(events.Hint(Action.UPDATE, network_id="ext", port=True))
+    assert serving.ready() == 0
+    serving.slots.handle(events.Hint(Action.UPDATE, network_id="ext"))
+    assert serving.ready() == 2
+
+
+def test_a_hint_by_tenant_reaches_its_resources(serving):
+    serving.slots.handle(events.Hint(Action.UPDATE, tenant_id="t-c"))
+    assert serving.work() == ["c"]
+
+
+def test_a_hint_reaches_what_is_on_its_first_walk(bench):
+    bench.cloud.router("a")
+    bench.event("a")
+    slot = bench.slots.take()
+    bench.slots.handle(events.Hint(Action.UPDATE, network_id="n1"))
+    assert Action.UPDATE in slot.automaton.pending
+
+
+def test_a_network_that_was_unplugged_is_forgotten(serving):
+    serving.cloud.router("a", tenant="t-a", generation="g2", networks=["n9"])
+    serving.event("a")
+    serving.work(30)
+    serving.slots.handle(events.Hint(Action.UPDATE, network_id="n1"))
+    assert serving.work() == ["b"]
+
+
+def test_an_audit_line_of_the_generation_that_runs_costs_nothing(serving):
+    serving.event("a", generation="g1", source="audit-1", tenant="t-a")
+    assert serving.ready() == 0
+    serving.event("a", generation="g2", source="audit-1", tenant="t-a")
+    assert serving.ready() == 1
+
+
+def test_what_an_audit_did_not_list_is_looked_at(serving):
+    for name in "ab":
+        serving.event(name, generation="g1", source="audit-1", tenant=f"t-{name}")
+    serving.cloud.remove("routers", "c")
+    serving.slots.handle(events.AuditEnd("audit-1"))
+    assert serving.work() == ["c"]
+    assert serving.cloud.read("servers", "c") is None
+    assert sum(serving.slots.census().values()) == 2
+
+
+def test_a_poll_slice_reaches_its_share_and_all_slices_reach_everybody_once(serving):
+    ran = []
+    for index in range(7):
+        serving.slots.handle(events.PollSlice(index, 7))
+        ran += serving.work()
+    assert sorted(ran) == ["a", "b", "c"]
+
+
+def test_a_poll_leaves_alone_what_waits_or_works(bench):
+    bench.cloud.router("a")
+    bench.event("a")
+    bench.work()
+    bench.slots.handle(events.PollSlice(0, 1))
+    assert bench.slots._slots["a"].automaton.pending == frozenset()
+
+
+def test_a_deletion_cuts_a_wait_short_and_the_stale_timer_does_nothing(bench):
+    bench.cloud.router("a")
+    bench.cloud.write("faults", "a", never_answers=True)
+    bench.event("a")
+    bench.work()
+    bench.cloud.remove("routers", "a")
+    bench.event("a", Action.DELETE)
+    assert bench.work() == ["a"]
+    assert sum(bench.slots.census().values()) == 0
+    assert bench.work(60) == []
+
+
+def test_a_finished_resource_is_dropped_and_may_come_again(serving):
+    serving.cloud.remove("routers", "a")
+    serving.event("a", Action.DELETE)
+    serving.work()
+    assert "a" not in serving.slots._slots
+    serving.cloud.router("a", tenant="t-a")
+    serving.event("a", Action.CREATE)
+    serving.work(30)
+    assert serving.made["a"] == 2
+    assert serving.slots._slots["a"].automaton.instance.state is InstanceState.CONFIGURED
+
+
+def test_what_arrives_in_the_last_moment_makes_a_new_automaton_look(serving):
+    serving.cloud.remove("routers", "a")
+    serving.event("a", Action.DELETE)
+    slot = serving.slots.take()
+    outcome = slot.automaton.run()
+    serving.cloud.router("a", tenant="t-a")
+    serving.event("a", Action.CREATE)
+    serving.slots.give_back(slot, outcome)
+    serving.work(30)
+    assert serving.cloud.read("servers", "a") is not None
+
+
+def test_a_resource_of_another_tenant_is_forwarded_with_its_tenant(tmp_path):
+    bench = Bench(tmp_path, owns=lambda tenant: tenant != "t-theirs")
+    bench.cloud.router("a", tenant="t-theirs")
+    bench.event("a", Action.CREATE, tenant="t-admin")
+    bench.work()
+    [event] = bench.forwarded
+    assert event.resource == events.Resource("router", "a", "t-theirs")
+    assert event.action is Action.CREATE
+    assert sum(bench.slots.census().values()) == 0
+
+
+def test_closing_lets_threads_go(bench):
+    bench.slots.close()
+    assert bench.slots.take() is None
