@@ -46,7 +46,7 @@ class RunningDaemon:
     argv: tuple[str, ...]
 
 
-class DaemonDied(Exception):  # noqa: N818 - reads as the sentence it is
+class DaemonDied(Exception):
     """A daemon ended right after its start; `reason` has the end of its log."""
 
     def __init__(self, name: str, reason: str) -> None:

@@ -23,7 +23,7 @@ class CommandResult:
     stderr: str
 
 
-class CommandFailed(Exception):  # noqa: N818 - reads as the sentence it is: the command failed
+class CommandFailed(Exception):
     """A program could not be started, ran out of time, or ended with another status than
     wanted.
     """
