@@ -10,13 +10,13 @@ import warnings
 
 def load() -> typing.Any:
     """Give the module `oslo_messaging`."""
-    from oslo_service import backend
-
-    # Harmless when it was chosen before; raises if somebody in this process chose otherwise.
-    backend.init_backend(backend.BackendType.THREADING)
     with warnings.catch_warnings():
         # futurist imports eventlet where it finds it installed; nothing of it is used.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.simplefilter("ignore")
+        from oslo_service import backend
+
+        # Harmless when it was chosen before; raises if somebody in this process chose otherwise.
+        backend.init_backend(backend.BackendType.THREADING)
         import oslo_messaging
 
     return oslo_messaging

@@ -49,6 +49,7 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
             "httpx=WARNING",
             "httpcore=WARNING",
             "oslo_messaging._drivers=WARNING",
+            "oslo_service=WARNING",
         ],
     )
     CONF(

@@ -1,0 +1,226 @@
+"""The orchestrator as it is started: supervisor, workers and health as real processes.
+
+The cloud is the scripted one, in a directory; everything else is what production runs.
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from scripted_cloud import VARIABLE, Cloud
+
+pytestmark = pytest.mark.functional
+
+BIN = pathlib.Path(sys.executable).parent / "astara-orchestrator"
+DEADLINE_S = 60.0
+
+
+def wait_until(condition, what, timeout_s=DEADLINE_S):
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.05)
+    return value
+
+
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+class Node:
+    """One orchestrator with its own state directory, on a scripted cloud."""
+
+    def __init__(self, root):
+        self.root = root
+        self.cloud = Cloud(root / "cloud")
+        self.config = root / "orchestrator.ini"
+        self.log = root / "orchestrator.log"
+        self.processes = []
+        self.configure()
+
+    def configure(self, **options):
+        values = {
+            "state_path": self.root / "state",
+            "enabled_processes": "worker,health",
+            "num_worker_processes": 2,
+            "num_worker_threads": 2,
+            "instance_factory": "scripted_cloud:open_factory",
+            "instance_inventory": "scripted_cloud:open_inventory",
+            "health_check_period": 2,
+            "boot_poll_interval": 0.1,
+            "retry_delay": 0.1,
+            "silent_timeout": 1,
+            "shutdown_timeout": 10,
+        } | options
+        lines = ["[DEFAULT]", *(f"{key} = {value}" for key, value in values.items())]
+        self.config.write_text(
+            "\n".join([*lines, "[audit]", "interval = 600", "orphan_grace = 0"])
+        )
+
+    def start(self):
+        tests = str(pathlib.Path(__file__).parent)
+        environment = {**os.environ, "PYTHONPATH": tests, VARIABLE: str(self.root / "cloud")}
+        with self.log.open("a") as log:
+            process = subprocess.Popen(
+                [str(BIN), "--config-file", str(self.config)],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    def children(self, name=""):
+        """Give the pids of all children of the node, old ones too, by the start of their name."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (path / "cmdline").read_bytes()
+                mine = str(self.config).encode() in command and b"astara.cmd.child" in command
+                comm = (path / "comm").read_text().strip()
+                if mine and comm.startswith(f"astara-{name}") and alive(path.name):
+                    found.append(int(path.name))
+        return sorted(found)
+
+    def applied(self):
+        """Give the routers whose server runs the generation that Neutron has."""
+        done = []
+        for name in self.cloud.names("routers"):
+            server = self.cloud.read("servers", name) or {}
+            if server.get("applied") == self.cloud.read("routers", name)["generation"]:
+                done.append(name)
+        return done
+
+    def clean(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait(timeout=10)
+        for pid in self.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def node(tmp_path):
+    one = Node(tmp_path)
+    try:
+        yield one
+    except BaseException:
+        sys.stderr.write(one.log.read_text()[-8000:])
+        raise
+    finally:
+        one.clean()
+
+
+@pytest.fixture
+def serving(node):
+    """A node that serves eight routers of eight tenants."""
+    for number in range(8):
+        node.cloud.router(f"r{number}", tenant=f"tenant-{number}")
+    node.start()
+    wait_until(lambda: len(node.applied()) == 8, "eight routers are configured")
+    return node
+
+
+def test_everything_in_neutron_is_served_by_both_workers(serving):
+    assert len({one["pid"] for one in serving.cloud.calls(call="boot")}) == 2
+    assert len(serving.cloud.calls(call="push")) == 8
+
+
+def test_a_killed_worker_is_started_again_and_takes_its_routers_up_without_a_push(serving):
+    pushes = len(serving.cloud.calls(call="push"))
+    victim = serving.children("worker")[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(serving.children("worker")) == 2, "the worker is back")
+    new = max(serving.children("worker"))
+
+    def looked():
+        return {one["id"] for one in serving.cloud.calls() if one["pid"] == new}
+
+    old = {one["id"] for one in serving.cloud.calls(call="push") if one["pid"] == victim}
+    assert old
+    wait_until(lambda: looked() >= old, "the new worker knows the routers of the old one")
+    serving.cloud.router("r0", tenant="tenant-0", generation="g2")
+    serving.cloud.router("r1", tenant="tenant-1", generation="g2")
+    wait_until(lambda: len(serving.applied()) == 8, "changes are applied")
+    assert len(serving.cloud.calls(call="push")) == pushes + 2
+
+
+def test_a_hung_worker_holds_up_nobody_else(serving):
+    victim, other = serving.children("worker")
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        served = {one["id"] for one in serving.cloud.calls(call="push") if one["pid"] == other}
+        for name in served:
+            serving.cloud.remove("servers", name)
+        wait_until(lambda: served <= set(serving.cloud.names("servers")), "they are booted again")
+    finally:
+        os.kill(victim, signal.SIGCONT)
+
+
+def test_health_ticks_heal_a_server_that_vanished(serving):
+    serving.cloud.remove("servers", "r3")
+    wait_until(lambda: "r3" in serving.applied(), "r3 is booted again")
+
+
+def test_a_router_that_vanished_and_a_leftover_are_removed_by_the_audit(serving):
+    serving.cloud.remove("routers", "r5")
+    serving.cloud.write("servers", "leftover", nova="ACTIVE", boots=0, nics=[])
+    os.kill(serving.children("health")[0], signal.SIGKILL)  # its successor audits at once
+    wait_until(lambda: "r5" not in serving.cloud.names("servers"), "r5 is removed")
+    wait_until(lambda: "leftover" not in serving.cloud.names("servers"), "leftover is removed")
+
+
+def test_sigterm_stops_all_children_and_leaves_the_instances(serving):
+    [process] = serving.processes
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert serving.children() == []
+    assert len(serving.cloud.names("servers")) == 8
+    assert list((serving.root / "state" / "run").iterdir()) == []
+
+
+def test_children_end_when_the_supervisor_is_killed_and_a_new_one_takes_over(serving):
+    pushes, old = len(serving.cloud.calls(call="push")), serving.children()
+    serving.processes[0].kill()
+    serving.processes[0].wait(timeout=10)
+    serving.start()
+    wait_until(lambda: not any(alive(pid) for pid in old), "the old children are gone")
+    wait_until(lambda: len(serving.children()) == 3, "the new children live")
+    before = len(serving.cloud.calls(call="pages"))
+    wait_until(lambda: len(serving.cloud.calls(call="pages")) > before, "it has looked around")
+    serving.cloud.router("r7", tenant="tenant-7", generation="g2")
+    wait_until(lambda: len(serving.applied()) == 8, "it serves")
+    assert len(serving.cloud.calls(call="push")) == pushes + 1
+    assert len(serving.cloud.calls(call="boot")) == 8
+
+
+def test_a_second_orchestrator_on_the_same_state_is_refused(serving):
+    second = serving.start()
+    assert second.wait(timeout=30) == os.EX_TEMPFAIL
+    assert "another orchestrator" in serving.log.read_text()
+    assert len(serving.children()) == 3
+
+
+def test_a_faulty_configuration_ends_the_start_with_its_faults(node):
+    node.configure(enabled_processes="preflight,worker", boot_timeout=1, alive_timeout=2)
+    assert node.start().wait(timeout=60) == os.EX_CONFIG
+    log = node.log.read_text()
+    assert "[router] image_uuid is required" in log
+    assert "alive_timeout must be shorter than boot_timeout" in log
+
+
+def test_an_absent_configuration_file_is_one_clear_line(node):
+    node.config.unlink()
+    assert node.start().wait(timeout=30) == os.EX_CONFIG
+    assert str(node.config) in node.log.read_text()
