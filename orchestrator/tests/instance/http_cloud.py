@@ -46,6 +46,7 @@ class HttpCloud:
         self.refuse_create = None
         self.boots_to_error = False
         self.deletion_takes = 0
+        self.extension_missing = False
         self.base = f"127.{uuid.uuid4().int % 200 + 20}.{uuid.uuid4().int % 250}."
 
     # What tests do
@@ -144,7 +145,7 @@ class HttpCloud:
             return 200, {"astara_routers": [self.routers[i] for i in page]}
         if match := re.fullmatch(r"/v2.0/astara-routers/(.+)", path):
             router = self.routers.get(match[1])
-            return (200, {"astara_router": router}) if router else (404, {})
+            return (200, {"astara_router": router}) if router else self._no_router(match[1])
         if match := re.fullmatch(r"/v2.0/dhrouterstatus/(.+)", path):
             return self._put_status(match[1], body["routerstatus"])
         if path == f"/v2.0/subnets/{MGT_SUBNET}":
@@ -160,10 +161,16 @@ class HttpCloud:
             return 200, {"network": {"id": MGT_NET, "mtu": 1400}}
         return self._ports(method, path, query, body)
 
+    def _no_router(self, router_id):
+        if self.extension_missing:
+            return 404, {"NeutronError": {"type": "HTTPNotFound", "message": "no such resource"}}
+        message = f"Router {router_id} could not be found"
+        return 404, {"NeutronError": {"type": "RouterNotFound", "message": message}}
+
     def _put_status(self, router_id, wanted):
         router = self.routers.get(router_id)
         if router is None:
-            return 404, {}
+            return self._no_router(router_id)
         self.status_puts.append((router_id, wanted))
         router["status"] = wanted["status"]
         for key in ("ports", "floatingips"):

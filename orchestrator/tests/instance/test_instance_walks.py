@@ -308,6 +308,19 @@ def test_a_deleted_router_leaves_nothing(rig):
     assert not rig.cloud.ports_of(router_id)
 
 
+def test_a_neutron_without_our_plugin_does_not_make_routers_vanish(rig):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    del rig.cloud.routers[router_id]
+    rig.cloud.extension_missing = True
+
+    instance.begin_walk()
+    with pytest.raises(instance_port.Retry):
+        instance.update_state()
+    assert instance.stop(final=False) is not InstanceState.GONE
+
+
 def test_leftovers_of_a_router_that_was_deleted_unseen_are_removed(rig):
     router_id = rig.cloud.add_router()
     rig.drive(rig.instance(router_id))

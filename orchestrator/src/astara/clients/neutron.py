@@ -105,6 +105,17 @@ def router_of(port: Port) -> str | None:
     return port.description.removeprefix(MARK) if port.description.startswith(MARK) else None
 
 
+def _really_gone(error: errors.NotFound, router_id: str) -> None:
+    """Believe a 404 only if it names the router.
+
+    A Neutron that was started without our plug-in, or whose policy hides routers from us, answers
+    404 as well; taking that for "deleted" would remove every appliance of the cloud.
+    """
+    if router_id not in error.reason:
+        reason = f"404 without the router's id ({error.reason}): plug-in or policy missing?"
+        raise errors.Unavailable(error.service, error.operation, reason, 404)
+
+
 class Neutron:
     """The calls to Neutron; safe to share between threads."""
 
@@ -147,7 +158,8 @@ class Neutron:
         """Read all about one router; None when it does not exist (any more)."""
         try:
             return self._service.get(f"/v2.0/astara-routers/{router_id}", _Router).astara_router
-        except errors.NotFound:
+        except errors.NotFound as error:
+            _really_gone(error, router_id)
             return None
 
     def set_router_status(
@@ -166,7 +178,8 @@ class Neutron:
         path = f"/v2.0/dhrouterstatus/{router_id}"
         try:
             self._service.call("PUT", path, body={"routerstatus": wanted})
-        except errors.NotFound:
+        except errors.NotFound as error:
+            _really_gone(error, router_id)
             return False
         return True
 
