@@ -73,6 +73,7 @@ def _base(tenants: list[links.Link], subnets: tuple[Served, ...], domain: str) -
     if any(item.cidr.version == 6 for item in subnets):
         lines.append("enable-ra")
     lines += [_range(item) for item in subnets]
+    lines += _port_tags(tenants)
     lines += [_advertising(link, subnets) for link in tenants]
     return lines
 
@@ -81,6 +82,13 @@ def _range(item: Served) -> str:
     start = item.cidr.network_address
     size = item.cidr.netmask if item.cidr.version == 4 else item.cidr.prefixlen
     return f"dhcp-range=set:{item.tag},{start},{item.mode},{size},{LEASE_S}s"
+
+
+def _port_tags(tenants: list[links.Link]) -> list[str]:
+    """Name the ports that have options of their own."""
+    ports = [port for link in tenants for port in link.network.allocations]
+    tagged = [port for port in ports if options.port_lines(port)]
+    return [f"dhcp-mac=set:{options.port_tag(port)},{port.mac_address.lower()}" for port in tagged]
 
 
 def _advertising(link: links.Link, subnets: tuple[Served, ...]) -> str:

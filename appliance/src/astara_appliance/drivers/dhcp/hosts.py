@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .. import links
-from . import options
 from .service import Served
 
 if TYPE_CHECKING:
@@ -64,7 +63,11 @@ def host_names(hostname: str, domain: str) -> list[str]:
 
 
 def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]:
-    """Return one line for each IPv4 address; the first also holds those of IPv6."""
+    """Return one line for each IPv4 address; the first also holds those of IPv6.
+
+    No tag is set here: dnsmasq 2.90 dies at SIGHUP of a tag in this file when the host has a lease
+    (`config` sets it by dhcp-mac instead).
+    """
     offered = [
         ipaddress.ip_address(text) for text, by_dhcp in allocation.ip_addresses.items() if by_dhcp
     ]
@@ -73,8 +76,7 @@ def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]
     v6 = [f"[{ip}]" for ip in sorted(ip for ip in reserved if ip.version == 6)]
     groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
     names = host_names(allocation.hostname, "")[-1:]
-    head = [allocation.mac_address.lower(), f"set:{options.port_tag(allocation)}"]
-    return [",".join([*head, *group, *names]) for group in groups]
+    return [",".join([allocation.mac_address.lower(), *group, *names]) for group in groups]
 
 
 def _family_and_number(text: str) -> tuple[int, int]:
