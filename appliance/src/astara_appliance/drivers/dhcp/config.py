@@ -22,6 +22,16 @@ _LEASE_MAX = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where addresses are leased."""
+
+    cidr: links.AnyNetwork
+    device: str
+    server: str
+    """The appliance's own address there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Config:
     """All that dnsmasq is told; texts end with a newline or are empty."""
 
@@ -32,6 +42,7 @@ class Config:
     options: str
     names: str
     servers: str
+    places: tuple[Place, ...]
 
 
 def config(of: tuple[links.Link, ...], forwarders: Sequence[str], domain: str) -> Config | None:
@@ -47,6 +58,11 @@ def config(of: tuple[links.Link, ...], forwarders: Sequence[str], domain: str) -
         options=_text(options.option_lines(subnets, domain)),
         names=_text(hosts.name_lines(of, domain)),
         servers=_text(f"server={address}" for address in forwarders),
+        places=tuple(
+            Place(item.cidr, item.link.device, item.link.address_in(item.subnet) or "")
+            for item in subnets
+            if item.reserves
+        ),
     )
 
 

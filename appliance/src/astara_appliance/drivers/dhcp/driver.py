@@ -1,22 +1,23 @@
 """The verbs of DHCP, DNS and router advertisements: one dnsmasq, restarted as rarely as possible.
 
-Decides between nothing, SIGHUP and restart. Which configuration a running dnsmasq has is told by
-its arguments (the base file's name holds its digest) and, for what SIGHUP reads, by a record that
-is written after the signal; so an agent killed half-way finishes the change in its next life. It
-never decides contents (`config`). Called by the pipeline.
+Decides between nothing, SIGHUP and restart, and which leases have to end. Which configuration a
+running dnsmasq has is told by its arguments (the base file's name holds its digest) and, for what
+SIGHUP reads, by a record that is written after the signal; so an agent killed half-way finishes
+the change in its next life. It never decides contents (`config`). Called by the pipeline.
 """
 
 import dataclasses
 import hashlib
 import json
 import signal
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...system import daemon, files, process
 from .. import base, links
-from . import hosts, leases
-from .config import Config, config
+from . import hosts, leases, release
+from .config import Config, Place, config
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _NAME = "dhcp"
 _DAEMON = "dnsmasq"
+_RELEASE_TIMEOUT_S = 1.0
+_POLL_S = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,13 +54,15 @@ class Change:
     """What to do, in the order of the fields."""
 
     stop: bool = False
-    release: frozenset[str] = frozenset()
     write: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    start: daemon.DaemonSpec | None = None
+    spec: daemon.DaemonSpec | None = None
+    start: bool = False
     reload: bool = False
+    release: tuple[leases.Lease, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.stop or self.start is not None or self.reload
+        return self.stop or self.start or self.reload or bool(self.release)
 
 
 class DhcpDriver:
@@ -117,28 +122,33 @@ class DhcpDriver:
             hosts.reserved_addresses(desired.config.reservations.splitlines()),
         )
         running = observed.running
-        if running is None or running.argv != spec.argv or stale:
-            return Change(running is not None, stale, write, spec)
-        if observed.loaded != _digest(write):
-            return Change(write=write, reload=True)
-        return Change()
+        starts = running is None or running.argv != spec.argv
+        return Change(
+            stop=starts and running is not None,
+            write=write,
+            spec=spec,
+            start=starts,
+            reload=not starts and observed.loaded != _digest(write),
+            release=stale,
+            places=desired.config.places,
+        )
 
     def apply(self, change: Change) -> None:
         """Do it; raises DaemonDied when dnsmasq does not stay up."""
         if change.stop:
             self._daemons.stop(_DAEMON)
-        if change.release:
-            text = files.read_file(self._leases) or ""
-            files.write_file(self._leases, leases.without(text, change.release), 0o644)
         for name, text in change.write.items():
             # Readable by all: dnsmasq gives up root before it reads them.
             files.write_file(self._directory / name, text, 0o644)
-        if change.start is not None:
-            self._leases.parent.mkdir(parents=True, exist_ok=True)
-            self._daemons.start(change.start)
+        if change.start:
+            self._start(change)
         elif change.reload:
             self._daemons.signal(_DAEMON, signal.SIGHUP)
-        if change.start is not None or change.reload:
+        if change.start or change.reload:
+            self._remember(change.write)
+        if change.release and not change.start and not self._released(change):
+            self._daemons.stop(_DAEMON)
+            self._start(change)
             self._remember(change.write)
         self._remove_other_bases(change.write)
 
@@ -148,6 +158,27 @@ class DhcpDriver:
         if left:
             tail = self._daemons.log_tail(_DAEMON)
             raise base.VerifyFailed(_NAME, f"dnsmasq is not as wanted; its log ends: {tail}")
+
+    def _start(self, change: Change) -> None:
+        """Start dnsmasq without the leases that have no ground."""
+        if change.release:
+            text = files.read_file(self._leases) or ""
+            files.write_file(self._leases, leases.without(text, change.release), 0o644)
+        self._leases.parent.mkdir(parents=True, exist_ok=True)
+        if change.spec is not None:
+            self._daemons.start(change.spec)
+
+    def _released(self, change: Change) -> bool:
+        """Give the leases back to the running dnsmasq; return whether it has taken all of them."""
+        release.release(change.release, change.places)
+        addresses = {lease.address for lease in change.release}
+        deadline = time.monotonic() + _RELEASE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            left = leases.parse(files.read_file(self._leases) or "")
+            if not addresses.intersection(lease.address for lease in left):
+                return True
+            time.sleep(_POLL_S)
+        return False
 
     def _spec(self, wanted: Config) -> daemon.DaemonSpec:
         path = self._directory / _base_name(wanted.base)
