@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 from keystoneauth1 import noauth, session
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -20,6 +21,10 @@ from astara.instance.settings import Settings
 from astara.instance.tools import Tools
 from astara.machine import instance_port
 from astara.machine.vocabulary import InstanceState
+
+# A busy machine is no reason to call a property wrong.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 PATIENCE = Patience(timeout_s=5, repeats=2, pause_s=0.001, max_pause_s=0.002)
 
