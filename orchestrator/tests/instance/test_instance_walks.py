@@ -411,6 +411,38 @@ def test_a_port_held_by_a_vanished_server_is_freed(rig):
     assert len(rig.cloud.ports_of(router_id)) == 2
 
 
+def test_a_carrier_deleted_behind_our_back_is_plugged_anew(rig):
+    router_id = rig.cloud.add_router(networks=2)
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    [server_id] = rig.cloud.servers
+    lost = next(p for p in rig.cloud.ports_of(router_id) if not p["fixed_ips"])
+    rig.cloud.neutron("DELETE", f"/v2.0/ports/{lost['id']}", {}, None)
+
+    rig.drive(instance)
+
+    assert list(rig.cloud.servers) == [server_id]
+    again = [p for p in rig.cloud.ports_of(router_id) if p["network_id"] == lost["network_id"]]
+    assert [port["device_id"] for port in again] == [server_id]
+
+
+def test_a_lost_management_port_is_made_again_for_the_next_server(rig):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    lost = next(p for p in rig.cloud.ports_of(router_id) if p["fixed_ips"])
+    rig.cloud.neutron("DELETE", f"/v2.0/ports/{lost['id']}", {}, None)
+    rig.cloud.silence()
+
+    instance.begin_walk()
+    instance.update_state()
+    assert not instance.answering
+    instance.stop(final=False)
+    rig.drive(instance)
+
+    assert len(rig.cloud.ports_of(router_id)) == 2
+
+
 def test_a_carrier_that_nova_would_refuse_is_replaced(rig):
     router_id = rig.cloud.add_router()
     instance = rig.instance(router_id)
