@@ -19,6 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 _ARPHRD_ETHER = 1
 _IFF_UP = 1
+_FOREVER = 0xFFFFFFFF
 _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
 _RTNH_F_ONLINK = 4
@@ -119,14 +120,18 @@ class Netlink:
             with _refusal(f"{link.device} {state}"):
                 self._ipr.link("set", index=link.index, state=state)
 
-    def add_address(self, link: Link, address: str) -> None:
+    def add_address(self, link: Link, address: str, *, deprecated: bool = False) -> None:
         """Add `address` ("ip/prefix") without duplicate address detection; one that is there
         already stays.
+
+        The kernel takes a deprecated one as source only for who is bound to it (RFC 6724).
         """
         parsed = ipaddress.ip_interface(address)
         extra: dict[str, Any] = {}
         if parsed.version == 6:
             extra["flags"] = _IFA_F_NODAD
+            if deprecated:
+                extra |= {"preferred_lft": 0, "valid_lft": _FOREVER}
         elif parsed.network.prefixlen < 31:
             extra["broadcast"] = str(parsed.network.broadcast_address)
         with _refusal(f"address {address} on {link.device}", tolerate=errno.EEXIST):

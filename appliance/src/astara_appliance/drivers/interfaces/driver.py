@@ -91,7 +91,8 @@ class InterfacesDriver:
         if wanted.up:
             kernel.set_link(link, up=True)
         for address in wanted.add:
-            kernel.add_address(link, address)
+            # Or router advertisements would carry the metadata address, whenever it is the newer.
+            kernel.add_address(link, address, deprecated=address == plan.METADATA_V6)
         for address in wanted.remove:
             kernel.remove_address(link, address)
         if wanted.up is False:
