@@ -114,10 +114,14 @@ def enter(
 def processes(uuid: str) -> list[int]:
     """List the host's pids of the processes of a server, also when its files are gone.
 
-    They carry the server's name in their environment, which all of them inherit.
+    Its first process carries the server's name in its environment; the others live in the same pid
+    namespace, whatever they did to theirs.
     """
     mark = f"container_uuid={uuid}".encode()
-    return [pid for pid, environment in _environments() if mark in environment.split(b"\0")]
+    found = [(pid, inside, mark in environment) for pid, inside, environment in _all_processes()]
+    own = os.readlink("/proc/self/ns/pid")
+    namespaces = {inside for _, inside, marked in found if marked and inside != own}
+    return [pid for pid, inside, _ in found if inside in namespaces]
 
 
 def memory_kib(uuid: str) -> int:
@@ -145,12 +149,14 @@ def wait_gone(uuid: str, timeout_s: float, store: Store | None = None) -> list[s
     return left
 
 
-def _environments() -> Iterator[tuple[int, bytes]]:
+def _all_processes() -> Iterator[tuple[int, str, list[bytes]]]:
+    """Yield pid, pid namespace and environment of each process that lives."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         try:
-            yield int(entry.name), pathlib.Path(entry.path, "environ").read_bytes()
+            environment = pathlib.Path(entry.path, "environ").read_bytes().split(b"\0")
+            yield int(entry.name), os.readlink(f"{entry.path}/ns/pid"), environment
         except OSError:
             continue  # it ended while we looked
 
