@@ -6,12 +6,15 @@ import sys
 import pytest
 
 from astara_devcloud import (
+    bootstrap,
     cli,
     clients,
+    commands,
     credentials,
     faults,
     layout,
     lifecycle,
+    markers,
     openvswitch,
     outside,
     outside_http,
@@ -158,3 +161,31 @@ def test_the_orchestrators_log_tells_a_verified_router():
     assert faults.says_configured(f"before\n{line}\nafter", "r-1")
     assert not faults.says_configured(line, "r-2")
     assert not faults.says_configured(line.replace("configured", "up"), "r-1")
+
+
+def test_the_ssh_key_pair_is_made_once(tmp_path):
+    path = tmp_path / "ssh" / "id_ed25519"
+    bootstrap.create_ssh_key(path)
+    secret = path.read_bytes()
+    assert secret.startswith(b"-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "ssh" / "id_ed25519.pub").read_text().startswith("ssh-ed25519 ")
+    bootstrap.create_ssh_key(path)
+    assert path.read_bytes() == secret
+
+
+def test_missing_programs_are_named():
+    assert commands.missing(["sh", "no-such-program"]) == ["no-such-program"]
+
+
+def test_a_failed_command_carries_what_it_said():
+    with pytest.raises(commands.CommandError, match="status 3: because"):
+        commands.run(["sh", "-c", "echo because >&2; exit 3"])
+
+
+def test_a_marked_step_runs_again_only_for_something_else(tmp_path):
+    where, runs = layout.Layout(tmp_path), []
+    markers.path_of(where, "x").parent.mkdir(parents=True)
+    for wanted in ("1", "1", "2"):
+        markers.once(where, "a step", wanted, lambda wanted=wanted: runs.append(wanted))
+    assert runs == ["1", "2"]

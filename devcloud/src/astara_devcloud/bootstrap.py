@@ -5,15 +5,17 @@ by ``lifecycle``.
 """
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import openstack.connection
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from astara_devcloud import (
     clients,
-    commands,
     markers,
     outside,
     readiness,
@@ -218,13 +220,28 @@ def _subnet(network: Any, parent: Any, name: str, **attributes: Any) -> None:
 
 
 def _ssh_key(cloud: settings.Settings) -> None:
-    key = cloud.layout.ssh_key
-    if key.exists():
+    create_ssh_key(cloud.layout.ssh_key)
+
+
+def create_ssh_key(path: pathlib.Path) -> None:
+    """Write an OpenSSH key pair, ``path`` and ``path``.pub, unless it is there."""
+    if path.exists():
         return
-    key.parent.mkdir(mode=0o700, exist_ok=True)
-    commands.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "astara-devcloud", "-f", str(key)]
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    key = ed25519.Ed25519PrivateKey.generate()
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
     )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    path.with_name(path.name + ".pub").write_bytes(public + b" astara-devcloud\n")
+    draft = path.with_name(path.name + ".new")
+    draft.touch(mode=0o600)
+    draft.write_bytes(secret)
+    draft.replace(path)
 
 
 def _host(cloud: settings.Settings) -> None:

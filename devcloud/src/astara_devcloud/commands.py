@@ -6,10 +6,13 @@ program said.
 
 import os
 import pathlib
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 DEADLINE_S = 60.0
+# Daemons live in sbin, which not everybody's PATH holds.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CommandError(Exception):
@@ -27,7 +30,7 @@ def run(
     try:
         done = subprocess.run(
             argv,
-            env={**os.environ, **(environment or {})},
+            env=_environment(environment),
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
@@ -45,6 +48,16 @@ def run(
     return done.stdout
 
 
+def _environment(additions: Mapping[str, str] | None) -> dict[str, str]:
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}".lstrip(":")
+    return {**os.environ, "PATH": path, **(additions or {})}
+
+
+def missing(programs: Iterable[str]) -> list[str]:
+    """List the programs that are not installed."""
+    return [name for name in programs if shutil.which(name, path=SYSTEM_PATH) is None]
+
+
 def run_logged(
     argv: Sequence[str],
     log: pathlib.Path,
@@ -57,7 +70,7 @@ def run_logged(
         try:
             done = subprocess.run(
                 argv,
-                env={**os.environ, **(environment or {})},
+                env=_environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -52,7 +52,8 @@ def kill(name: str) -> None:
 def kill_process(name: str, title: str) -> int:
     """SIGKILL those processes of a service whose kernel name (comm) is ``title``; return a count.
 
-    The orchestrator names its children: ``astara-listener-0``, ``astara-worker-1`` and so on.
+    The orchestrator names its children: ``astara-listener``, ``astara-worker-1`` and so on, of
+    which the kernel keeps 15 characters.
     """
     cloud = _cloud()
     owner, service = str(cloud.layout.root), _service(cloud, name).name

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from astara_devcloud import (
     bootstrap,
+    commands,
     layout,
     openvswitch,
     outside,
@@ -33,6 +34,17 @@ LOCK_DEADLINE_S = 300.0
 DOWN_GRACE_S = 3.0
 # Everything else loses its work to these two, so they end last.
 STORES = ("mariadb", "rabbitmq")
+PROGRAMS = (
+    *(
+        "mariadbd",
+        "mariadb-install-db",
+        "rabbitmqctl",
+        "ovsdb-server",
+        "ovs-vswitchd",
+        "ovs-vsctl",
+    ),
+    *("ovsdb-tool", "ip", "ethtool", "nft", "dnsmasq", "nc"),
+)
 OPTIONAL: tuple[str, ...] = ()
 
 Report = Callable[[str], None]
@@ -92,9 +104,17 @@ def prepare(where: layout.Layout) -> settings.Settings:
     return settings.load_or_create(where)
 
 
+def require_programs() -> None:
+    """Raise CloudError if the distribution's part of the cloud is not installed."""
+    missing = commands.missing(PROGRAMS)
+    if missing:
+        raise CloudError(f"not installed: {', '.join(missing)}; `make setup` installs them")
+
+
 def up(where: layout.Layout, without: Collection[str], report: Report) -> Start:
     """Start what is missing and return when everything answers."""
     begun = time.monotonic()
+    require_programs()
     cloud = prepare(where)
     with exclusive(where):
         table = services.declare(cloud)

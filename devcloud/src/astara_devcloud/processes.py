@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -168,10 +169,13 @@ def spawn(
     fingerprint: str,
 ) -> Record:
     """Start a program in its own session with its output appended to a log."""
+    program = shutil.which(argv[0], path=environment.get("PATH"))
+    if program is None:
+        raise ProcessError(f"{argv[0]}: program not found")
     with log.open("ab") as output:
         log_offset = output.tell()
-        pid = os.posix_spawnp(
-            argv[0],
+        pid = os.posix_spawn(
+            program,
             list(argv),
             dict(environment),
             file_actions=[

@@ -11,7 +11,15 @@ import pathlib
 import signal
 from collections.abc import Callable, Mapping
 
-from astara_devcloud import openvswitch, outside, processes, readiness, resources, settings
+from astara_devcloud import (
+    commands,
+    openvswitch,
+    outside,
+    processes,
+    readiness,
+    resources,
+    settings,
+)
 from astara_devcloud.config import (
     glance,
     keystone,
@@ -25,7 +33,6 @@ from astara_devcloud.config import (
 
 ORCHESTRATOR = "astara-orchestrator"
 ALIASES = {"orchestrator": ORCHESTRATOR}
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Files = Mapping[pathlib.Path, str]
 
@@ -62,7 +69,7 @@ def declare(cloud: settings.Settings) -> dict[str, Service]:
 def environment(cloud: settings.Settings, service: Service) -> dict[str, str]:
     """Return a service's whole environment: nothing of the caller's leaks into it."""
     return {
-        "PATH": f"{cloud.bin}:{SYSTEM_PATH}",
+        "PATH": f"{cloud.bin}:{commands.SYSTEM_PATH}",
         "LANG": "C.UTF-8",
         "HOME": "/root",
         "PYTHONUNBUFFERED": "1",
