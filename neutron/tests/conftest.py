@@ -1,5 +1,6 @@
 """A Neutron of our own for the tests of this folder, spoken to over HTTP like any other."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -82,6 +83,11 @@ class Neutron:
         """Return the notifications since the last call."""
         return [tuple(item) for item in self.admin.get("/_notifications")]
 
+    def port_deletions(self) -> list[Any]:
+        """Return the ports whose deletion Nova would have heard of since the last call."""
+        found: list[Any] = self.admin.get("/_port_deletions")
+        return found
+
     def cidr(self) -> str:
         """Return an IPv4 prefix that no other subnet of this run has."""
         octet = next(self.octets)
@@ -107,11 +113,20 @@ class Neutron:
 
 @pytest.fixture(scope="session")
 def neutron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neutron]:
-    state_dir = tmp_path_factory.mktemp("neutron")
+    with running(tmp_path_factory.mktemp("neutron"), "astara_router", "service-project") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running(
+    state_dir: pathlib.Path, router_plugin: str, service_project_id: str
+) -> Iterator[Neutron]:
+    """Run a Neutron until the caller has done with it."""
+    arguments = [str(state_dir), router_plugin, service_project_id]
     with (
         (state_dir / "log").open("w") as log,
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(state_dir), "astara_router"],
+            [sys.executable, str(PROGRAM), *arguments],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

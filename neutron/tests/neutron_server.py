@@ -2,10 +2,10 @@
 
 Run by the tests' conftest as a program, so that Neutron's global state stays out of the test
 process. Only what is not under test is left out: Keystone (identity comes in the headers that its
-middleware would set), the message bus (notifications are collected) and the L2 agents (without a
-mechanism driver ports stay unbound). Prints `PORT <n>` when it listens. Two additions for tests:
-the response header `X-Sql-Statements`, and `GET /_notifications`, which returns and forgets what
-was announced.
+middleware would set), the message bus (notifications are collected), Nova (so are deletions that
+it would be told of) and the L2 agents (without a mechanism driver ports stay unbound). Prints
+`PORT <n>` when it listens. Additions for tests: the response header `X-Sql-Statements`, and
+`GET /_notifications` and `GET /_port_deletions`, which return and forget what was collected.
 """
 
 import json
@@ -23,6 +23,7 @@ from neutron.api import extensions  # noqa: E402
 from neutron.common import config as neutron_config  # noqa: E402
 from neutron.db.migration.models import head  # noqa: E402
 from neutron.pecan_wsgi import app as neutron_app  # noqa: E402
+from neutron_lib.callbacks import events, registry, resources  # noqa: E402
 from neutron_lib.db import api as db_api  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_messaging.notify import _impl_test  # noqa: E402
@@ -49,6 +50,8 @@ type_drivers = local,flat
 project_network_types = local
 mechanism_drivers =
 extension_drivers = port_security,tag_ports_during_bulk_creation,dns
+[astara]
+service_project_id = {service_project_id}
 [quotas]
 quota_network = -1
 quota_subnet = -1
@@ -58,6 +61,7 @@ quota_floatingip = -1
 """
 
 statements = 0
+port_deletions = []
 
 
 def count_statement(*_args):
@@ -65,9 +69,18 @@ def count_statement(*_args):
     statements += 1
 
 
-def configure(state_dir, router_plugin):
+def collect_port_deletion(_resource, _event, _trigger, payload):
+    # Neutron's notifier of Nova listens to the same event.
+    if payload.action == "delete_port":
+        port_deletions.append(payload.latest_state["port"])
+
+
+def configure(state_dir, router_plugin, service_project_id):
     path = pathlib.Path(state_dir) / "neutron.conf"
-    path.write_text(CONFIGURATION.format(state_dir=state_dir, router_plugin=router_plugin))
+    text = CONFIGURATION.format(
+        state_dir=state_dir, router_plugin=router_plugin, service_project_id=service_project_id
+    )
+    path.write_text(text)
     neutron_config.register_common_config_options()
     neutron_config.init(["--config-file", str(path)])
 
@@ -76,18 +89,33 @@ def build():
     engine = db_api.get_context_manager().writer.get_engine()
     head.get_metadata().create_all(engine)
     sa.event.listen(engine, "before_cursor_execute", count_statement)
+    registry.subscribe(collect_port_deletion, resources.PORT, events.BEFORE_RESPONSE)
     api = neutron_app.v2_factory({})
     extended = extensions.plugin_aware_extension_middleware_factory({})(api)
     return auth.NeutronKeystoneContext(extended, cfg.CONF)
 
 
+def take_notifications():
+    seen = [[m["event_type"], m["payload"]] for _, m, _, _ in _impl_test.NOTIFICATIONS]
+    _impl_test.NOTIFICATIONS.clear()
+    return seen
+
+
+def take_port_deletions():
+    seen = list(port_deletions)
+    port_deletions.clear()
+    return seen
+
+
+COLLECTED = {"/_notifications": take_notifications, "/_port_deletions": take_port_deletions}
+
+
 def instrumented(api):
     def application(environ, start_response):
-        if environ["PATH_INFO"] == "/_notifications":
-            seen = [[m["event_type"], m["payload"]] for _, m, _, _ in _impl_test.NOTIFICATIONS]
-            _impl_test.NOTIFICATIONS.clear()
+        take = COLLECTED.get(environ["PATH_INFO"])
+        if take:
             start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(seen, default=str).encode()]
+            return [json.dumps(take(), default=str).encode()]
         before = statements
 
         def start(status, headers, exc_info=None):
@@ -107,7 +135,7 @@ class QuietHandler(simple_server.WSGIRequestHandler):
 
 def main():
     logging.basicConfig(level=logging.WARNING)
-    configure(sys.argv[1], sys.argv[2])
+    configure(*sys.argv[1:])
     server = simple_server.make_server(
         "127.0.0.1", 0, instrumented(build()), handler_class=QuietHandler
     )

@@ -37,7 +37,7 @@ from neutron_lib.api.definitions import (
     l3_flavors,
     l3_port_ip_change_not_allowed,
 )
-from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.callbacks import events, priority_group, registry, resources
 from neutron_lib.db import api as db_api
 from neutron_lib.db import resource_extend
 from neutron_lib.plugins import constants as plugin_constants
@@ -45,7 +45,7 @@ from neutron_lib.plugins import directory
 from neutron_lib.services import base
 from oslo_config import cfg
 
-from . import appliance_api, status
+from . import appliance_api, carriers, status
 from . import extensions as our_extensions
 from .queries import ports, statuses
 
@@ -173,6 +173,13 @@ class AstaraRouterPlugin(
         ha = (payload.request_body or {}).get("ha")
         if validators.is_attr_set(ha):
             self.set_extra_attr_value(payload.desired_state, "ha", ha)
+
+    # After those who clear away their own (floating IPs that point nowhere) or object.
+    @registry.receives(
+        resources.NETWORK, [events.BEFORE_DELETE], priority_group.PRIORITY_DEFAULT + 1
+    )
+    def _leave_network(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        carriers.leave(payload.context, payload.resource_id)
 
     @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])
     def _unserved_until_reported(

@@ -11,6 +11,7 @@ from neutron.db import models_v2
 from neutron.db.models import l3
 from neutron.db.models import tag as tag_models
 from neutron_lib import constants
+from neutron_lib.api.definitions import ip_allocation
 from neutron_lib.db import standard_attr
 
 from .. import facts
@@ -22,6 +23,13 @@ CARRIER_MARK = "astara:router:"
 
 #: Ports that carry a router's own addresses; nobody leases those by DHCP.
 _ROUTER_OWNERS = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
+
+#: Ports that Neutron deletes with their network by itself.
+_DELETED_WITH_NETWORK = (
+    constants.DEVICE_OWNER_DHCP,
+    constants.DEVICE_OWNER_DISTRIBUTED,
+    constants.DEVICE_OWNER_AGENT_GW,
+)
 
 
 def is_gateway(port: facts.PortFacts) -> bool:
@@ -91,6 +99,22 @@ def tallies(session: Any, network_ids: Collection[str]) -> dict[str, facts.PortT
     }
 
 
+def carriers_alone(session: Any, network_id: str) -> dict[str, str]:
+    """Return (id, project) of the carriers on a network; none if any other port uses it."""
+    port, attributes = models_v2.Port, standard_attr.StandardAttribute
+    users = sa.and_(port.network_id == network_id, port.device_owner.not_in(_DELETED_WITH_NETWORK))
+    carriers = session.execute(
+        sa.select(port.id, port.project_id)
+        .join(attributes, attributes.id == port.standard_attr_id)
+        # A management port has the same mark, but addresses of its own.
+        .where(users, marked(), port.ip_allocation == ip_allocation.IP_ALLOCATION_NONE)
+    ).all()
+    if not carriers:
+        return {}
+    count = session.execute(sa.select(sa.func.count()).select_from(port).where(users)).scalar_one()
+    return {row.id: row.project_id for row in carriers} if count == len(carriers) else {}
+
+
 def fixed_ips(session: Any, condition: Any) -> dict[str, tuple[facts.FixedIp, ...]]:
     """Return the addresses of the ports that `condition` on the allocations selects."""
     address = models_v2.IPAllocation
@@ -106,13 +130,19 @@ def fixed_ips(session: Any, condition: Any) -> dict[str, tuple[facts.FixedIp, ..
 
 def allocated() -> Any:
     """Return the condition that a port, joined to its attributes, has an address to serve."""
-    port, attributes = models_v2.Port, standard_attr.StandardAttribute
-    description, tag = attributes.description, tag_models.Tag
-    return sa.and_(
-        sa.exists().where(models_v2.IPAllocation.port_id == port.id),
-        sa.or_(description.is_(None), sa.not_(description.startswith(CARRIER_MARK))),
-        ~sa.exists().where(
-            tag.standard_attr_id == port.standard_attr_id, tag.tag.startswith(CARRIER_MARK)
+    addressed = sa.exists().where(models_v2.IPAllocation.port_id == models_v2.Port.id)
+    return sa.and_(addressed, sa.not_(marked()))
+
+
+def marked() -> Any:
+    """Return the condition that a port, joined to its attributes, carries our mark."""
+    tag, description = tag_models.Tag, standard_attr.StandardAttribute.description
+    return sa.or_(
+        # NULL would be neither marked nor not marked.
+        sa.func.coalesce(description, "").startswith(CARRIER_MARK),
+        sa.exists().where(
+            tag.standard_attr_id == models_v2.Port.standard_attr_id,
+            tag.tag.startswith(CARRIER_MARK),
         ),
     )
 
