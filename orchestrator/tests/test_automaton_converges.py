@@ -10,10 +10,10 @@ from scripted_cloud import Cloud, Factory
 from virtual_time import VirtualClock
 
 from astara import events
-from astara.machine import automaton
+from astara.machine import automaton, outcome, patience
 from astara.machine.vocabulary import Action, InstanceState
 
-POLICY = automaton.Policy(
+POLICY = patience.Policy(
     boot_timeout_s=40, stop_timeout_s=40, hotplug_timeout_s=10, cooldown_s=5, cooldown_max_s=60
 )
 FAULTS = {
@@ -117,11 +117,11 @@ class Resource(RuleBasedStateMachine):
             runs += 1
             assert runs < 50 + RUNS_PER_SECOND * seconds, "it spins"
             match self.machine.run():
-                case automaton.Wake(delay_s, interrupts):
+                case outcome.Wake(delay_s, interrupts):
                     self.wake_at, self.interrupts = self.clock.now + delay_s, interrupts
-                case automaton.Idle():
+                case outcome.Idle():
                     self.wake_at = self.clock.now if self.machine.pending else None
-                case automaton.Finished():
+                case outcome.Finished():
                     assert self.cloud.read("servers", "r") is None
                     self.start()
                     self.machine._take_pending()  # a worker would have dropped it

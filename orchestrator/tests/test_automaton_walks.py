@@ -7,10 +7,10 @@ from scripted_cloud import Cloud, Factory
 from virtual_time import VirtualClock
 
 from astara import events
-from astara.machine import automaton
+from astara.machine import automaton, outcome, patience
 from astara.machine.vocabulary import Action, InstanceState, WalkState
 
-POLICY = automaton.Policy(boot_timeout_s=60, stop_timeout_s=60, hotplug_timeout_s=10)
+POLICY = patience.Policy(boot_timeout_s=60, stop_timeout_s=60, hotplug_timeout_s=10)
 
 
 class Bench:
@@ -45,17 +45,17 @@ class Bench:
         """Run, following every pause, until nothing is to be done or time is up."""
         deadline = self.clock.now + seconds
         for _ in range(runs):
-            outcome = self.run()
-            match outcome:
-                case automaton.Wake(delay_s, _):
+            ended = self.run()
+            match ended:
+                case outcome.Wake(delay_s, _):
                     if self.clock.now + delay_s > deadline:
-                        return outcome
+                        return ended
                     self.clock.now += delay_s
-                case automaton.Idle():
+                case outcome.Idle():
                     if not self.machine.pending:
-                        return outcome
+                        return ended
                 case _:
-                    return outcome
+                    return ended
         raise AssertionError(f"still busy after {runs} runs in {self.clock.now} s")
 
     def fault(self, **faults):
@@ -82,16 +82,16 @@ def configured(bench):
 
 
 def test_a_new_router_is_booted_watched_and_configured_once(bench):
-    assert bench.ask(Action.CREATE).settle() == automaton.Idle()
+    assert bench.ask(Action.CREATE).settle() == outcome.Idle()
     assert bench.instance.state is InstanceState.CONFIGURED
     assert (bench.calls("boot"), bench.calls("push")) == (1, 1)
     assert bench.clock.now == pytest.approx(2 * POLICY.watch_interval_s, abs=1.01)
 
 
 def test_waiting_for_a_boot_holds_no_thread(bench):
-    outcome = bench.ask(Action.CREATE).run()
-    assert isinstance(outcome, automaton.Wake)
-    assert outcome.delay_s > 0
+    ended = bench.ask(Action.CREATE).run()
+    assert isinstance(ended, outcome.Wake)
+    assert ended.delay_s > 0
 
 
 def test_a_burst_costs_one_walk(configured):
@@ -123,29 +123,29 @@ def test_a_restarted_orchestrator_pushes_nothing_and_boots_nothing(configured):
 
 def test_a_deleted_router_leaves_nothing(configured):
     configured.cloud.remove("routers", "r")
-    assert configured.ask(Action.DELETE).settle() == automaton.Finished()
+    assert configured.ask(Action.DELETE).settle() == outcome.Finished()
     assert configured.server is None
     assert configured.cloud.calls("r", "stopped")[-1]["final"] is True
 
 
 def test_a_router_that_vanished_without_notice_is_found_by_a_poll(configured):
     configured.cloud.remove("routers", "r")
-    assert configured.ask(Action.POLL).settle() == automaton.Finished()
+    assert configured.ask(Action.POLL).settle() == outcome.Finished()
     assert configured.server is None
 
 
 def test_a_deletion_that_neutron_contradicts_only_looks(configured):
-    assert configured.ask(Action.DELETE).settle() == automaton.Idle()
+    assert configured.ask(Action.DELETE).settle() == outcome.Idle()
     assert configured.server is not None
     assert configured.calls("stop") == 0
 
 
 def test_a_deletion_interrupts_a_boot(bench):
     bench.fault(never_answers=True)
-    outcome = bench.ask(Action.CREATE).run()
-    assert Action.DELETE in outcome.interrupts
+    ended = bench.ask(Action.CREATE).run()
+    assert Action.DELETE in ended.interrupts
     bench.cloud.remove("routers", "r")
-    assert bench.ask(Action.DELETE).run() == automaton.Finished()
+    assert bench.ask(Action.DELETE).run() == outcome.Finished()
     assert bench.server is None
 
 
@@ -214,10 +214,10 @@ def test_refused_boots_end_in_error_which_retries_by_itself_with_growing_pauses(
     moments = []
     while len(moments) < 3:
         before = bench.calls("set_error")
-        outcome = bench.run()
+        ended = bench.run()
         if bench.calls("set_error") > before:
-            moments.append((bench.clock.now, outcome.delay_s))
-        bench.clock.now += outcome.delay_s
+            moments.append((bench.clock.now, ended.delay_s))
+        bench.clock.now += ended.delay_s
     assert [pause for _, pause in moments] == [30, 60, 120]
     bench.fault()
     bench.settle()
@@ -230,9 +230,9 @@ def test_a_command_during_the_cool_down_is_kept(bench):
     while bench.instance.state is not InstanceState.ERROR:
         bench.clock.now += bench.run().delay_s
     bench.clock.now -= 20
-    outcome = bench.ask(Action.REBUILD).run()
-    assert isinstance(outcome, automaton.Wake)
-    assert Action.REBUILD not in outcome.interrupts
+    ended = bench.ask(Action.REBUILD).run()
+    assert isinstance(ended, outcome.Wake)
+    assert Action.REBUILD not in ended.interrupts
     bench.settle()
     assert bench.instance.state is InstanceState.CONFIGURED
 
@@ -241,10 +241,10 @@ def test_a_deletion_ends_the_cool_down(bench):
     bench.fault(refuse=True)
     bench.ask(Action.CREATE)
     while bench.instance.state is not InstanceState.ERROR:
-        outcome = bench.run()
-    assert Action.DELETE in outcome.interrupts
+        ended = bench.run()
+    assert Action.DELETE in ended.interrupts
     bench.cloud.remove("routers", "r")
-    assert bench.ask(Action.DELETE).run() == automaton.Finished()
+    assert bench.ask(Action.DELETE).run() == outcome.Finished()
 
 
 def test_an_operator_fault_is_an_error_and_leaves_the_server_alone(configured):
@@ -260,8 +260,8 @@ def test_an_operator_fault_is_an_error_and_leaves_the_server_alone(configured):
 
 def test_an_operator_fault_at_the_very_first_look_pauses_as_well(bench):
     bench.fault(update_state="operator")
-    outcome = bench.ask(Action.CREATE).run()
-    assert outcome.delay_s == POLICY.cooldown_s
+    ended = bench.ask(Action.CREATE).run()
+    assert ended.delay_s == POLICY.cooldown_s
     bench.fault()
     bench.settle()
     assert bench.instance.state is InstanceState.CONFIGURED
@@ -324,15 +324,15 @@ def test_the_removal_of_a_deleted_router_is_never_given_up(configured):
     configured.ask(Action.DELETE).settle(seconds=4 * POLICY.stop_timeout_s)
     assert configured.calls("set_error") == 0
     configured.fault()
-    assert configured.settle() == automaton.Finished()
+    assert configured.settle() == outcome.Finished()
     assert configured.server is None
 
 
 def test_an_outage_costs_no_server_and_few_calls(configured):
     configured.fault(update_state="retry")
     before = configured.calls("update_state")
-    outcome = configured.ask(Action.UPDATE).settle(seconds=600)
-    assert isinstance(outcome, automaton.Wake)
+    ended = configured.ask(Action.UPDATE).settle(seconds=600)
+    assert isinstance(ended, outcome.Wake)
     assert configured.calls("stop") == configured.calls("set_error") == 0
     assert configured.calls("update_state") - before < 30
     configured.cloud.router("r", generation="g2")
@@ -345,7 +345,7 @@ def test_a_stop_that_could_not_be_asked_for_does_not_count_as_done(bench):
     bench.cloud.remove("routers", "r")
     bench.cloud.write("servers", "r", nova="ACTIVE", boots=0, nics=["n1"])
     bench.fault(stop=3)
-    assert bench.ask(Action.DELETE).settle() == automaton.Finished()
+    assert bench.ask(Action.DELETE).settle() == outcome.Finished()
     assert bench.server is None
 
 
@@ -375,16 +375,16 @@ def test_what_dies_right_after_each_configuration_does_not_boot_for_ever(bench):
         if bench.instance.state is InstanceState.ERROR:
             break
         match bench.run():
-            case automaton.Wake(delay_s, _):
+            case outcome.Wake(delay_s, _):
                 bench.clock.now += delay_s
-            case automaton.Idle():
+            case outcome.Idle():
                 bench.cloud.remove("servers", "r")
                 bench.ask(Action.POLL)
     assert bench.calls("boot") == POLICY.boot_attempts
 
 
 def test_counters_are_read_when_asked(configured):
-    assert configured.ask(Action.READ).settle() == automaton.Idle()
+    assert configured.ask(Action.READ).settle() == outcome.Idle()
     assert configured.calls("read_stats") == 1
 
 
@@ -395,14 +395,14 @@ def test_reading_counters_is_not_lost_in_a_burst(configured):
 
 def test_a_resource_of_another_worker_is_handed_on_untouched(tmp_path):
     bench = Bench(tmp_path, owns=lambda tenant: tenant == "other")
-    outcome = bench.ask(Action.CREATE, Action.READ).run()
-    assert outcome == automaton.Misplaced("t1", frozenset({Action.CREATE, Action.READ}))
+    ended = bench.ask(Action.CREATE, Action.READ).run()
+    assert ended == outcome.Misplaced("t1", frozenset({Action.CREATE, Action.READ}))
     assert bench.calls("boot") == 0
 
 
 def test_halting_ends_the_turn_between_steps(bench):
     bench.ask(Action.CREATE)
-    assert bench.machine.run(halt=lambda: True) == automaton.Wake(0.0)
+    assert bench.machine.run(halt=lambda: True) == outcome.Wake(0.0)
     assert bench.machine.state is not WalkState.EXIT
     bench.settle()
     assert bench.instance.state is InstanceState.CONFIGURED

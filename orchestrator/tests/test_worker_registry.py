@@ -7,7 +7,7 @@ from scripted_cloud import Cloud, Factory
 from virtual_time import VirtualClock
 
 from astara import events
-from astara.machine import automaton
+from astara.machine import automaton, outcome, patience
 from astara.machine.vocabulary import Action, InstanceState
 from astara.worker import registry
 
@@ -22,7 +22,7 @@ class Bench:
     def make(self, resource):
         self.made[resource.id] += 1
         instance = Factory(self.cloud).create(resource)
-        return automaton.Automaton(instance, automaton.Policy(), self.clock, self.owns)
+        return automaton.Automaton(instance, patience.Policy(), self.clock, self.owns)
 
     def event(self, name, action=Action.UPDATE, generation=None, source="", tenant="t1"):
         resource = events.Resource("router", name, tenant)
@@ -85,17 +85,17 @@ def test_a_resource_is_never_given_to_two_threads(bench):
     slot = bench.slots.take()
     bench.event("a", Action.REBUILD)
     assert bench.ready() == 0
-    bench.slots.give_back(slot, automaton.Idle())
+    bench.slots.give_back(slot, outcome.Idle())
     assert bench.ready() == 1
 
 
 def test_what_arrives_while_a_thread_works_is_walked_afterwards(serving):
     serving.event("a")
     slot = serving.slots.take()
-    outcome = slot.automaton.run()
+    ended = slot.automaton.run()
     serving.cloud.router("a", tenant="t-a", generation="g2")
     serving.event("a")
-    serving.slots.give_back(slot, outcome)
+    serving.slots.give_back(slot, ended)
     serving.work()
     assert serving.cloud.read("servers", "a")["applied"] == "g2"
 
@@ -205,10 +205,10 @@ def test_what_arrives_in_the_last_moment_makes_a_new_automaton_look(serving):
     serving.cloud.remove("routers", "a")
     serving.event("a", Action.DELETE)
     slot = serving.slots.take()
-    outcome = slot.automaton.run()
+    ended = slot.automaton.run()
     serving.cloud.router("a", tenant="t-a")
     serving.event("a", Action.CREATE)
-    serving.slots.give_back(slot, outcome)
+    serving.slots.give_back(slot, ended)
     serving.work(30)
     assert serving.cloud.read("servers", "a") is not None
 

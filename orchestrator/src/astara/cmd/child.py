@@ -6,7 +6,6 @@ however that happened. Must never start another process.
 """
 
 import ctypes
-import importlib
 import logging
 import os
 import pathlib
@@ -69,9 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             target=_watch_lifeline, args=(int(fd), stop), name="lifeline", daemon=True
         )
         watch.start()
-    module, _, function = roles.ENTRIES[role].partition(":")
-    entry: roles.Entry = getattr(importlib.import_module(module), function)
     try:
+        entry: roles.Entry = roles.load(roles.ENTRIES[role])
         entry(loaded, number, stop)
     except Exception:  # the boundary of the process: the supervisor starts it again
         LOG.exception("child.crashed role=%s number=%d", role, number)

@@ -4,7 +4,6 @@ Entry of the role `health`. Knows no instance: it names a slice of them, and eac
 those of its own that fall into it. Must never probe anything itself.
 """
 
-import importlib
 import logging
 import threading
 import typing
@@ -13,7 +12,7 @@ from oslo_config import cfg
 
 from .. import clock, events, inbox, scheduler
 from ..conf import identity
-from ..machine import instance_port
+from ..supervisor import roles
 from . import audit
 
 LOG = logging.getLogger(__name__)
@@ -41,19 +40,13 @@ def tick(
         index = (index + 1) % slices
 
 
-def _open_inventory(conf: cfg.ConfigOpts) -> instance_port.Inventory:
-    module, _, function = conf.instance_inventory.partition(":")
-    inventory: instance_port.Inventory = getattr(importlib.import_module(module), function)()
-    return inventory
-
-
 def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     """Tick and audit until `stop` is set."""
     identity.register(conf)
     time = clock.SystemClock()
     outgoing = scheduler.Scheduler(conf)
     auditor = audit.Auditor(
-        lambda: _open_inventory(conf),
+        roles.load(conf.instance_inventory),
         outgoing.send,
         time,
         interval_s=conf.audit.interval,

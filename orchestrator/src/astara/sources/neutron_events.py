@@ -20,7 +20,6 @@ LOG = logging.getLogger(__name__)
 
 _DRIVER_LOG = "oslo.messaging._drivers.impl_rabbit"
 THREADS = 2
-RETRY_S = 5.0
 
 
 class Endpoint:
@@ -95,7 +94,7 @@ def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     start.start()
     LOG.info("listener.started host=%s exchange=%s", conf.host, conf.neutron_control_exchange)
     stop.wait()
-    if not start.is_alive():
-        listener.stop()
+    # What is not acknowledged stays in the queue, so stopping need not be waited for.
+    threading.Thread(target=listener.stop, name="stop", daemon=True).start()
     outgoing.close()
     LOG.info("listener.stopped")

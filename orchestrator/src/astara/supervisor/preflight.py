@@ -1,10 +1,9 @@
-"""Check the configuration and plug the management port, once, before any other child starts.
+"""Check configuration and cloud and plug the management port, once, before any other child starts.
 
 Entry of the role `preflight`. A configuration that cannot work ends the orchestrator with the list
 of its faults; a cloud that does not answer yet is tried again by the supervisor.
 """
 
-import importlib
 import logging
 import os
 import sys
@@ -30,15 +29,9 @@ def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
             sys.stderr.write(f"astara-orchestrator: {fault}\n")
         raise SystemExit(os.EX_CONFIG) from None
     try:
-        _call(roles.REQUIREMENTS, conf)
-        address = _call(roles.MANAGEMENT, conf)
-    except instance_port.InstanceError as error:
-        LOG.error("preflight.failed reason=%s", error)
-        raise SystemExit(os.EX_TEMPFAIL) from error
-    LOG.info("management.ready address=%s", address)
-
-
-def _call(entry: str, conf: cfg.ConfigOpts) -> object:
-    """Import what another room offers, and call it."""
-    module, _, function = entry.partition(":")
-    return getattr(importlib.import_module(module), function)(conf)
+        roles.load(roles.REQUIREMENTS)(conf)
+        roles.load(roles.MANAGEMENT)(conf)
+    except instance_port.InstanceError as reason:
+        LOG.error("preflight.failed reason=%s", reason)
+        raise SystemExit(os.EX_TEMPFAIL) from None
+    LOG.info("preflight.passed")

@@ -21,6 +21,7 @@ Three entries belong to the other rooms:
 """
 
 import enum
+import importlib
 import typing
 
 if typing.TYPE_CHECKING:
@@ -56,3 +57,9 @@ ENTRIES = {
 
 REQUIREMENTS = "astara.instance.requirements:verify"  # (conf) -> None
 MANAGEMENT = "astara.instance.management:ensure_local_port"  # (conf) -> str
+
+
+def load(entry: str) -> typing.Any:
+    """Import what "module:function" names."""
+    module, _, function = entry.partition(":")
+    return getattr(importlib.import_module(module), function)

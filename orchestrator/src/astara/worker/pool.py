@@ -9,7 +9,7 @@ import threading
 import time
 import typing
 
-from ..machine import automaton
+from ..machine import outcome
 from . import registry
 
 if typing.TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Pool:
     def _run(self) -> None:
         while (slot := self._slots.take()) is not None:
             try:
-                outcome = slot.automaton.run(self._halt)
+                ended = slot.automaton.run(self._halt)
             except Exception:  # the boundary of one walk: a bug costs this resource a pause
                 LOG.exception("walk.crashed %s=%s", slot.resource.driver, slot.resource.id)
-                outcome = automaton.Wake(CRASH_PAUSE_S)
-            self._slots.give_back(slot, outcome)
+                ended = outcome.Wake(CRASH_PAUSE_S)
+            self._slots.give_back(slot, ended)

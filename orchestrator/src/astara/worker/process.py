@@ -6,30 +6,23 @@ again.
 """
 
 import functools
-import importlib
 import logging
 import threading
-import typing
 
 from oslo_config import cfg
 
 from .. import clock, events, inbox, scheduler
 from ..conf import identity
-from ..machine import automaton, instance_port
+from ..machine import automaton, instance_port, patience
+from ..supervisor import roles
 from . import pool, registry
 
 LOG = logging.getLogger(__name__)
 
 
-def load(name: str) -> typing.Any:
-    """Import what "module:function" names."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
-
-
-def policy_of(conf: cfg.ConfigOpts) -> automaton.Policy:
+def policy_of(conf: cfg.ConfigOpts) -> patience.Policy:
     """Read the budgets of the state machine from the configuration."""
-    return automaton.Policy(
+    return patience.Policy(
         boot_timeout_s=conf.boot_timeout,
         stop_timeout_s=conf.stop_timeout,
         hotplug_timeout_s=conf.hotplug_timeout,
@@ -52,7 +45,7 @@ def _owns(conf: cfg.ConfigOpts, number: int, resource: events.Resource, tenant_i
 def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     """Serve this worker's share of the resources until `stop` is set."""
     identity.register(conf)
-    factory: instance_port.InstanceFactory = load(conf.instance_factory)()
+    factory: instance_port.InstanceFactory = roles.load(conf.instance_factory)()
     time = clock.SystemClock()
     policy = policy_of(conf)
     outgoing = scheduler.Scheduler(conf)

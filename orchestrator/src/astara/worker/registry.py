@@ -14,7 +14,7 @@ import zlib
 from collections import deque
 
 from .. import events
-from ..machine import automaton
+from ..machine import automaton, outcome
 from ..machine.vocabulary import Action, InstanceState
 
 if typing.TYPE_CHECKING:
@@ -191,19 +191,19 @@ class Registry:
                 self._make_ready(slot)
         return None
 
-    def give_back(self, slot: Slot, outcome: automaton.Outcome) -> None:
-        """Take a slot back from a thread and do what the outcome says."""
+    def give_back(self, slot: Slot, ended: outcome.Outcome) -> None:
+        """Take a slot back from a thread and do what its outcome says."""
         with self._changed:
             self._index(slot)
-            match outcome:
-                case automaton.Finished():
+            match ended:
+                case outcome.Finished():
                     self._drop(slot)
-                case automaton.Misplaced(tenant_id, actions):
+                case outcome.Misplaced(tenant_id, actions):
                     self._drop(slot)
                     self._forward_all(slot.resource, tenant_id, actions)
-                case automaton.Wake(delay_s, interrupts):
+                case outcome.Wake(delay_s, interrupts):
                     self._wait(slot, delay_s, interrupts)
-                case automaton.Idle():
+                case outcome.Idle():
                     slot.phase = Phase.IDLE
                     if slot.automaton.pending:
                         self._make_ready(slot)
