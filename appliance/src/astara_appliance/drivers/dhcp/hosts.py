@@ -6,6 +6,7 @@ tenant calls a port, it cannot stand for a name of the world outside. Pure; call
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from .service import Served
 if TYPE_CHECKING:
     from astara_contract.document import Allocation
 
+# Words of a reservation that dnsmasq takes for something else than a name (dnsmasq(8), dhcp-host).
+_MEANT = re.compile(r"ignore|infinite|[0-9]+[a-z]?", re.IGNORECASE)
+_TOLD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HISTORIC_DOMAIN = "local"  # the domain of host names that Astara has always made up
 
 
@@ -75,8 +79,13 @@ def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]
     v4 = [str(ip) for ip in sorted(ip for ip in reserved if ip.version == 4)]
     v6 = [f"[{ip}]" for ip in sorted(ip for ip in reserved if ip.version == 6)]
     groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
-    names = host_names(allocation.hostname, "")[-1:]
+    names = [name for name in host_names(allocation.hostname, "")[-1:] if _is_told(name)]
     return [",".join([allocation.mac_address.lower(), *group, *names]) for group in groups]
+
+
+def _is_told(name: str) -> bool:
+    """Tell whether dnsmasq would read `name` as a name and pass it on."""
+    return _TOLD.fullmatch(name) is not None and _MEANT.fullmatch(name) is None
 
 
 def _family_and_number(text: str) -> tuple[int, int]:

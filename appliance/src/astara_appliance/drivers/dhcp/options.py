@@ -25,7 +25,7 @@ _V4_ADDRESSES = {
     "netmask": 1, "router": 3, "dns-server": 6, "log-server": 7, "lpr-server": 9,
     "swap-server": 16, "policy-filter": 21, "router-solicitation": 32, "static-route": 33,
     "nis-server": 41, "ntp-server": 42, "netbios-ns": 44, "netbios-dd": 45, "x-windows-fs": 48,
-    "x-windows-dm": 49, "nis+-server": 65, "mobile-ip-home": 68, "smtp-server": 69,
+    "x-windows-dm": 49, "mobile-ip-home": 68, "smtp-server": 69,
     "pop3-server": 70, "nntp-server": 71, "irc-server": 74, "tftp-server-address": 150,
     "server-ip-address": 255,
 }  # fmt: skip
@@ -38,17 +38,17 @@ _V4_NUMBERS = {
 }  # fmt: skip
 _V4_TEXTS = {
     "domain-name": 15, "root-path": 17, "extension-path": 18, "nis-domain": 40,
-    "netbios-scope": 47, "vendor-class": 60, "nis+-domain": 64, "tftp-server": 66,
+    "netbios-scope": 47, "vendor-class": 60, "tftp-server": 66,
     "bootfile-name": 67, "posix-timezone": 100, "tzdb-timezone": 101, "domain-search": 119,
     "sip-server": 120,
 }  # fmt: skip
 _V4_ROUTES = {"classless-static-route": 121}
 _V4_ROUTE_NUMBERS = (121, 249)
 _V6_ADDRESSES = {
-    "sip-server": 22, "dns-server": 23, "nis-server": 27, "nis+-server": 28, "sntp-server": 31,
+    "sip-server": 22, "dns-server": 23, "nis-server": 27, "sntp-server": 31,
 }  # fmt: skip
 _V6_TEXTS = {
-    "sip-server-domain": 21, "domain-search": 24, "nis-domain": 29, "nis+-domain": 30,
+    "sip-server-domain": 21, "domain-search": 24, "nis-domain": 29,
     "posix-timezone": 41, "tzdb-timezone": 42, "bootfile-url": 59, "bootfile-param": 60,
 }  # fmt: skip
 
