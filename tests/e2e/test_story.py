@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from astara_devcloud.story import report, steps
+from astara_devcloud.story.tenant import Tenant
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -24,8 +25,6 @@ def scene(
     service: "Connection",
 ) -> Iterator[steps.Scene]:
     """The scene that the steps share, on a tenant that starts with nothing."""
-    from astara_devcloud.story.tenant import Tenant
-
     stage = steps.Scene(tenant=Tenant(tenant), service=service, report=report.Report())
     stage.tenant.clear()
     yield stage

@@ -25,6 +25,7 @@ from astara_devcloud import (
     settings,
     supervise,
 )
+from astara_devcloud.story import play
 
 DESCRIPTION = """\
 A real OpenStack on this machine: RabbitMQ, MariaDB, Keystone, Neutron with Open vSwitch,
@@ -116,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser("status", help="show every service: does it run, does it answer")
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.set_defaults(verb=_status)
+    demo = verbs.add_parser("demo", help="bring all up and play a tenant's story on it")
+    demo.add_argument("--json", action="store_true", help="end with the table as one line of JSON")
+    demo.set_defaults(verb=_demo)
     env = verbs.add_parser("env", help='print exports for the openstack client: eval "$(...)"')
     env.add_argument(
         "--user", choices=clients.NAMES, default=clients.ADMIN, help="whose login (admin)"
@@ -145,6 +149,10 @@ def _up(where: layout.Layout, options: argparse.Namespace) -> int:
     progress(f"{done.kind}: {done.services} services started in {done.seconds:.1f} s")
     print(f'as a tenant:  eval "$({sys.argv[0]} env --user tenant)"')
     return 0
+
+
+def _demo(where: layout.Layout, options: argparse.Namespace) -> int:
+    return play.play(lifecycle.up(where, (), Progress()), json_too=options.json)
 
 
 def _down(where: layout.Layout, _options: argparse.Namespace) -> int:

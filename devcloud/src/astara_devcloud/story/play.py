@@ -6,7 +6,7 @@ around; a story that is played again first clears what the last one left with th
 
 import time
 
-from astara_devcloud import clients
+from astara_devcloud import clients, lifecycle
 from astara_devcloud.story import report, steps, tenant
 
 LOOK_AROUND = """
@@ -18,8 +18,8 @@ The cloud is still running. To look around:
 """
 
 
-def play(json_too: bool = False) -> int:
-    """Play all steps on a cloud that is up; return the exit status."""
+def play(start: lifecycle.Start, json_too: bool = False) -> int:
+    """Play all steps on the cloud that has come up by `start`; return the exit status."""
     told = report.Report(say=lambda text: print(text, flush=True))  # noqa: T201  this is the output
     scene = steps.Scene(
         tenant=tenant.Tenant(clients.connect("tenant")),
@@ -27,6 +27,9 @@ def play(json_too: bool = False) -> int:
         report=told,
     )
     started = time.monotonic()
+    told.begin("0. The cloud and the orchestrator come up.", already_s=start.seconds)
+    told.check(True, start.kind, f"{start.services} services", start.seconds)
+    told.end()
     scene.tenant.clear()
     for number, step in enumerate(steps.STEPS, start=1):
         if not _perform(number, step, scene):
@@ -46,23 +49,21 @@ def _perform(number: int, step: steps.Step, scene: steps.Scene) -> bool:
     except report.StepFailed:
         return False
     except Exception as error:  # the loop boundary of the story: any failure is a row of the table
-        told.rows.append(
-            report.Row(told.step, f"{type(error).__name__}: {error}", ok=False, seconds=None)
-        )
+        told.rows.append(report.Row(told.step, f"{type(error).__name__}: {error}", ok=False))
         told.say(report.line(told.rows[-1]))
         return False
+    finally:
+        told.end()
     return True
 
 
 def _summary(told: report.Report, seconds: float) -> None:
-    say = told.say
-    say("\n" + "=" * 78)
-    for row in told.rows:
-        say(report.line(row))
-    skipped = len(steps.STEPS) - len({row.step for row in told.rows})
-    held = len(told.rows) - len(told.failed)
-    say(
-        f"\n{held} checks held, {len(told.failed)} failed, {skipped} steps not reached,"
-        f" {seconds:.0f} s"
+    told.say("\n" + "\n".join(told.table()))
+    for row in told.failed:
+        told.say(report.line(row))
+    not_reached = len(steps.STEPS) + 1 - len(told.step_seconds)
+    told.say(
+        f"\n{len(told.rows) - len(told.failed)} checks held, {len(told.failed)} failed,"
+        f" {not_reached} steps not reached, {seconds:.0f} s"
     )
-    say(LOOK_AROUND)
+    told.say(LOOK_AROUND)

@@ -31,11 +31,18 @@ class Report:
     say: Callable[[str], None] = print
     rows: list[Row] = dataclasses.field(default_factory=list)
     step: str = ""
+    step_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    _step_began: float = 0.0
 
-    def begin(self, step: str) -> None:
-        """Start a step; rows that follow belong to it."""
+    def begin(self, step: str, already_s: float = 0.0) -> None:
+        """Start a step, `already_s` seconds ago; rows that follow belong to it."""
         self.step = step
+        self._step_began = time.monotonic() - already_s
         self.say(f"\n{step}")
+
+    def end(self) -> None:
+        """End the step, well or not."""
+        self.step_seconds[self.step] = time.monotonic() - self._step_began
 
     def check(self, ok: object, what: str, detail: str = "", seconds: float | None = None) -> None:
         """Record that `what` holds; raise StepFailed if it does not."""
@@ -61,12 +68,32 @@ class Report:
         """The rows that did not hold."""
         return [row for row in self.rows if not row.ok]
 
+    def table(self) -> list[str]:
+        """Return the steps with their seconds, one line each."""
+        lines = [f"{'step':62}{'checks':>9}{'seconds':>10}"]
+        for step, seconds in self.step_seconds.items():
+            rows = [row for row in self.rows if row.step == step]
+            word = "FAILED" if any(not row.ok for row in rows) else f"{len(rows)} ok"
+            lines.append(f"{step[:61]:62}{word:>9}{seconds:10.1f}")
+        return lines
+
     def as_json(self) -> str:
         """Return the whole report as one line of JSON."""
         return json.dumps(
             {
                 "ok": not self.failed,
-                "rows": [dataclasses.asdict(row) for row in self.rows],
+                "steps": [
+                    {
+                        "step": step,
+                        "seconds": round(seconds, 3),
+                        "checks": [
+                            {k: v for k, v in dataclasses.asdict(row).items() if k != "step"}
+                            for row in self.rows
+                            if row.step == step
+                        ],
+                    }
+                    for step, seconds in self.step_seconds.items()
+                ],
             }
         )
 

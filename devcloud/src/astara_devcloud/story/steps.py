@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from astara_devcloud import faults
+from astara_devcloud import faults, layout, settings, supervise
 from astara_devcloud.hypervisor import enter
 from astara_devcloud.story import appliance as operators_view
 from astara_devcloud.story import probes
@@ -23,6 +23,7 @@ OUTSIDE = probes.Vantage("the internet", "astara-outside")
 OUTSIDE_V4 = "198.51.100.10"
 OUTSIDE_V6 = "2001:db8:beef::10"
 OUTSIDE_NAME = "www.outside.example"
+DOMAIN = "devcloud.example"
 PUBLIC_V4 = "203.0.113.1"
 HOME_V4, HOME_V6 = "10.10.0.0/24", "2001:db8:a:1::/64"
 LAB_V4 = "10.20.0.0/24"
@@ -101,12 +102,12 @@ def boot_tenant_vms(scene: Scene) -> None:
         alice.resolve(OUTSIDE_NAME, "A", resolver) == [OUTSIDE_V4],
         f"alice: {OUTSIDE_NAME} resolved by the appliance",
     )
-    # Nova names a port after its server (dns_name); else Neutron calls it host-<address>.
-    bob = (scene.vms["bob"].name, "host-" + scene.address("bob", 4).replace(".", "-"))
-    names = [f"{host}{domain}" for host in bob for domain in ("", ".astara.test")]
-    found = {name: alice.resolve(name, "A", resolver) for name in names}
+    for bob in ("bob", f"bob.{DOMAIN}"):  # Nova names a port after its server (dns_name)
+        found = alice.resolve(bob, "A", resolver)
+        report.check(found == [scene.address("bob", 4)], f"alice: {bob} resolved", str(found))
+    answer = alice.fetch("fe80::a9fe:a9fe%25eth0", "/openstack/latest/meta_data.json") or {}
     report.check(
-        [scene.address("bob", 4)] in found.values(), "alice: bob's name resolved", str(found)
+        answer.get("uuid") == scene.vms["alice"].id, "alice: metadata over IPv6 is her own"
     )
 
 
@@ -229,6 +230,8 @@ def hot_plug(scene: Scene) -> None:
         f"{pings.lost} of {pings.sent} lost",
     )
     report.check(scene.appliance.server_id() == before, "still the same server")
+    appliance_mib = operators_view.resident_kib(enter.first_pid(before)) / 1024
+    report.check(True, "memory of the appliance, all processes", f"{appliance_mib:.0f} MiB PSS")
     report.check(
         carol.pings(gateway, "-M", "do", "-s", str(LAB_MTU - 28)),
         f"jumbo frames ({LAB_MTU}) reach the gateway",
@@ -272,6 +275,9 @@ def restart_the_orchestrator(scene: Scene) -> None:
             lambda: faults.orchestrator_verified(scene.router.id),
         )
     after = scene.appliance.status()
+    record = supervise.live_record(settings.load(layout.current_layout()), "astara-orchestrator")
+    memory_mib = operators_view.resident_kib(record.pid) / 1024 if record else 0
+    report.check(record, "memory of the orchestrator", f"{memory_mib:.0f} MiB PSS")
     report.check(
         pings.lost == 0,
         "no packet lost",
