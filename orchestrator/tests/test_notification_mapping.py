@@ -1,7 +1,9 @@
 """What each notification recorded from a real Neutron means for the workers."""
 
 import json
+import logging
 import pathlib
+import time
 
 import pytest
 from hypothesis import given
@@ -142,12 +144,43 @@ def test_no_payload_ends_the_listener(event_type, payload):
     assert all(isinstance(message, Event | Hint) for message in sent)
 
 
-def test_a_line_of_the_driver_about_a_new_connection_asks_for_an_audit():
+@pytest.fixture
+def driver_log():
+    """A log that a watch listens to, and what the watch has asked for."""
     asked = []
-    watch = neutron_events.ReconnectWatch(lambda: asked.append(1))
-    logger = neutron_events.logging.getLogger("test.driver")
+    watch = neutron_events.BrokerWatch(lambda: asked.append(time.monotonic()), quiet_s=0.2)
+    logger = logging.getLogger("test.driver")
     logger.setLevel("INFO")
     logger.addHandler(watch)
-    logger.info("[%s] Reconnected to AMQP server on %s:%s", "id", "host", 5672)
+    yield logger, asked
+    logger.removeHandler(watch)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_new_connection_to_the_broker_asks_for_an_audit_at_once(driver_log):
+    logger, asked = driver_log
     logger.info("something else")
-    assert asked == [1]
+    logger.info("[%s] Reconnected to AMQP server on %s:%s", "id", "host", 5672)
+    assert len(asked) == 1
+
+
+def test_a_complaint_is_followed_by_an_audit_even_if_the_way_back_is_silent(driver_log):
+    logger, asked = driver_log
+    logger.error("Unable to connect to AMQP server")
+    assert asked == []
+    wait_for(lambda: asked)
+
+
+def test_the_last_complaint_is_followed_by_an_audit_too(driver_log):
+    logger, asked = driver_log
+    for _ in range(3):
+        logger.error("Failed to consume message from queue")
+    last = time.monotonic()
+    wait_for(lambda: len(asked) == 2)
+    assert asked[-1] > last

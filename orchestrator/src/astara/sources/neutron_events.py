@@ -20,6 +20,7 @@ LOG = logging.getLogger(__name__)
 
 _DRIVER_LOG = "oslo.messaging._drivers.impl_rabbit"
 THREADS = 2
+COMPLAINT_TO_AUDIT_S = 5.0
 
 
 class Endpoint:
@@ -49,20 +50,50 @@ class Endpoint:
             self._send(message)
 
 
-class ReconnectWatch(logging.Handler):
-    """Notice that the driver has reconnected, which it tells nobody but its log.
+class BrokerWatch(logging.Handler):
+    """Ask for an audit when the broker may have lost something.
 
-    Should a later version word it differently, the periodic audit still finds everything.
+    The driver tells nobody but its log. When it says that it has reconnected, an audit is due at
+    once. Some ways back are silent (a permission that was withdrawn and given again), so every
+    complaint is followed by an audit as well, a little later; a long outage thus means an audit
+    every few seconds in place of notifications. Should a later version word its log differently,
+    the periodic audit still finds everything.
     """
 
-    def __init__(self, on_reconnect: "typing.Callable[[], object]") -> None:
+    def __init__(
+        self, ask: "typing.Callable[[], object]", quiet_s: float = COMPLAINT_TO_AUDIT_S
+    ) -> None:
         super().__init__(logging.INFO)
-        self._on_reconnect = on_reconnect
+        self._ask = ask
+        self._quiet_s = quiet_s
+        self._timer: threading.Timer | None = None
+        self._again = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one line of the driver's log."""
+        """Look at one line of the driver's log; the handler's lock is held."""
         if "Reconnected to AMQP server" in str(record.msg):
-            self._on_reconnect()
+            self._ask()
+        elif record.levelno >= logging.WARNING:
+            if self._timer is None:
+                self._arm()
+            else:
+                self._again = True  # the audit that is due may come before the end of this one
+
+    def _arm(self) -> None:
+        self._again = False
+        self._timer = threading.Timer(self._quiet_s, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self._ask()
+        self.acquire()
+        try:
+            self._timer = None
+            if self._again:
+                self._arm()
+        finally:
+            self.release()
 
 
 def _listener(conf: cfg.ConfigOpts, endpoint: Endpoint) -> typing.Any:
@@ -82,11 +113,11 @@ def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     outgoing = scheduler.Scheduler(conf)
 
     def ask_for_audit() -> None:
-        outgoing.send(events.AuditRequest("the message broker is back"))
+        outgoing.send(events.AuditRequest("the message broker was away"))
 
     logger = logging.getLogger(_DRIVER_LOG)
     logger.setLevel(logging.INFO)
-    logger.addHandler(ReconnectWatch(ask_for_audit))
+    logger.addHandler(BrokerWatch(ask_for_audit))
     listener = _listener(conf, Endpoint(outgoing.send))
     conf.set_override("executor_thread_pool_size", THREADS)
     # Starting declares the queue and blocks while the broker is away.
