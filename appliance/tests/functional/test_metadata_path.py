@@ -77,6 +77,8 @@ class Cloud:
         self.vm3 = red.add_host("vm3", ["192.168.1.13/24"], gateway="192.168.1.1")
         self.vm1.run("ip", "addr", "add", "2001:db8:0:b::11/64", "dev", "eth0", "nodad")
         host.start_agent()
+        for vm in (self.vm1, self.vm2):
+            settle(vm)
         self.upstream = Upstream(host.orchestrator)
         self.push()
 
@@ -108,6 +110,14 @@ class Cloud:
     def proxy_pid(self):
         words = (self.host.root / "run/astara/metadata-proxy.pid").read_text().split()
         return int(words[0])
+
+
+def settle(machine):
+    """Wait until the machine may use its link-local address (duplicate address detection)."""
+    deadline = time.monotonic() + 10
+    while machine.run("ip", "-6", "addr", "show", "dev", "eth0", "tentative"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def allocation(machine, instance, *addresses):
