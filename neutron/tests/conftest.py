@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -111,10 +111,20 @@ class Neutron:
         return net
 
 
+StartNeutron = Callable[[str, str], contextlib.AbstractContextManager[Neutron]]
+
+
 @pytest.fixture(scope="session")
-def neutron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neutron]:
-    with running(tmp_path_factory.mktemp("neutron"), "astara_router", "service-project") as found:
+def neutron(start_neutron: StartNeutron) -> Iterator[Neutron]:
+    """The one Neutron that nearly all tests share: its start takes seconds."""
+    with start_neutron("astara_router", "service-project") as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def start_neutron(tmp_path_factory: pytest.TempPathFactory) -> StartNeutron:
+    """Return what starts a Neutron with a router plug-in and a service project."""
+    return lambda plugin, project: running(tmp_path_factory.mktemp("neutron"), plugin, project)
 
 
 @contextlib.contextmanager

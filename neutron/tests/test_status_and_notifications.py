@@ -9,8 +9,8 @@ pytestmark = pytest.mark.functional
 Served = dict[str, Any]
 
 
-@pytest.fixture
-def served(neutron: Any, external: Any) -> Served:
+@pytest.fixture(scope="module")
+def drawn(neutron: Any, external: Any) -> Served:
     """A router of a tenant with gateway, interface and an associated floating IP."""
     net = neutron.network(name="served")
     router = neutron.tenant.create(
@@ -22,15 +22,22 @@ def served(neutron: Any, external: Any) -> Served:
         "floatingip", floating_network_id=external["id"], port_id=vm["id"]
     )
     ports = [port["id"] for port in neutron.service.view(router["id"])["ports"]]
-    neutron.announced()
-    return {
+    made = {
         "router": router["id"],
-        "created": router,
         "ports": ports,
         "vm": vm["id"],
         "floating": floating["id"],
         "net": net,
     }
+    return {**made, "at_first": statuses(neutron, made)}
+
+
+@pytest.fixture
+def served(neutron: Any, drawn: Served) -> Served:
+    """The same router, not served, and nothing announced yet."""
+    neutron.service.report(drawn["router"], status="BUILD", ports=[], floatingips=[])
+    neutron.announced()
+    return drawn
 
 
 def statuses(neutron: Any, served: Served) -> tuple[str, dict[str, str], str]:
@@ -54,8 +61,7 @@ def report_all(neutron: Any, served: Served) -> None:
 
 
 def test_nothing_is_active_before_it_is_served(neutron: Any, served: Served) -> None:
-    assert served["created"]["status"] == "BUILD"
-    router, ports, floating = statuses(neutron, served)
+    router, ports, floating = served["at_first"]
     assert (router, set(ports.values()), floating) == ("BUILD", {"DOWN"}, "DOWN")
 
 
@@ -96,6 +102,13 @@ def test_a_bad_status_changes_nothing_and_names_the_allowed_ones(
     assert (router, set(ports.values())) == ("BUILD", {"DOWN"})
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_there_is_nothing_but_reports(neutron: Any, served: Served, method: str) -> None:
+    assert neutron.admin.call(method, f"/dhrouterstatus/{served['router']}").status_code == 405
+    assert neutron.admin.call("GET", "/dhrouterstatus").status_code == 405
+    assert neutron.admin.call("POST", "/dhrouterstatus", {"routerstatus": {}}).status_code == 405
+
+
 def test_a_report_for_an_unknown_router_is_not_found(neutron: Any) -> None:
     body = {"routerstatus": {"status": "ACTIVE"}}
     answer = neutron.service.call("PUT", "/dhrouterstatus/nothing", body)
@@ -112,9 +125,15 @@ def test_a_floating_ip_falls_back_whenever_its_association_changes(
     assert floating_after(description="still here") == "ACTIVE"
     assert floating_after(port_id=None) == "DOWN"
     assert floating_after(port_id=served["vm"]) == "DOWN"
+
+
+def test_a_floating_ip_falls_back_when_its_port_goes(neutron: Any, served: Served) -> None:
+    vm = neutron.tenant.create("port", network_id=served["net"]["id"])
+    neutron.tenant.update("floatingip", served["floating"], port_id=vm["id"])
     report_all(neutron, served)
-    neutron.tenant.delete("port", served["vm"])
+    neutron.tenant.delete("port", vm["id"])
     assert statuses(neutron, served)[2] == "DOWN"
+    neutron.tenant.update("floatingip", served["floating"], port_id=served["vm"])
 
 
 def test_status_reports_are_not_announced(neutron: Any, served: Served) -> None:

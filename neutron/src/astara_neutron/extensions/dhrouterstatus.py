@@ -7,6 +7,7 @@ resource twice on the notification bus, where nobody wants these.
 
 from typing import Any
 
+import webob.exc
 from neutron import policy
 from neutron.api import extensions as neutron_extensions
 from neutron.api import wsgi
@@ -32,6 +33,12 @@ class StatusController(wsgi.Controller):
         plugin = directory.get_plugin(constants.L3)
         plugin.update_routerstatus(request.context, id, report)
         return {"routerstatus": {**body["routerstatus"], "id": id}}
+
+    def _not_allowed(self, **_request: Any) -> None:
+        raise webob.exc.HTTPMethodNotAllowed("Statuses can only be reported, by PUT")
+
+    # Neutron routes these as well; without them it would answer 500 and log a traceback.
+    index = show = create = delete = _not_allowed
 
 
 class Dhrouterstatus(extensions.ExtensionDescriptor):
