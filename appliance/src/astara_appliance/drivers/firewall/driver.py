@@ -5,6 +5,7 @@ which connections end by it. It never decides rules (`skeleton`) nor what is in 
 (`elements`). Called by the pipeline.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -69,7 +70,7 @@ class FirewallDriver:
         self._cuts = paths.run_dir / "firewall-cuts.json"
         self._nft = tool or nft.connect()
         self._booted = management.load(paths.state_dir)
-        self._vouched: Elements = {}
+        self._vouched: Desired | None = None
 
     @property
     def name(self) -> str:
@@ -82,18 +83,25 @@ class FirewallDriver:
         return Desired(skeleton.text(), elements(document, of, self._management(facts)))
 
     def check(self, desired: Desired) -> None:
-        """Let nftables dry-run the rules with every element that it has not already taken in the
-        last check.
+        """Let nftables dry-run what it has not taken in an earlier check: as a rule some elements,
+        against the table in the kernel; else rules and elements as a whole.
         """
-        untried = {
-            name: items if _is_interval(name) else items - self._vouched.get(name, frozenset())
-            for name, items in desired.elements.items()
-        }
+        tried = self._vouched
+        if tried is not None and tried.skeleton == desired.skeleton:
+            untried = {
+                name: items if _is_interval(name) else items - tried.elements[name]
+                for name, items in desired.elements.items()
+                if items != tried.elements[name]
+            }
+            with contextlib.suppress(nft.Refused):
+                self._nft.run(_additions(untried), dry=True)
+                self._vouched = desired
+                return
         try:
-            self._nft.run(desired.skeleton + _additions(untried), dry=True)
+            self._nft.run(desired.skeleton + _additions(desired.elements), dry=True)
         except nft.Refused as refused:
             raise base.CheckFailed(_NAME, f"nft refuses the rules: {refused}") from refused
-        self._vouched = desired.elements
+        self._vouched = desired
 
     def observe(self) -> Observed:
         """List the table; tell whether its rules are those that we loaded."""

@@ -27,6 +27,7 @@ _NAME = "metadata"
 _DAEMON = "metadata-proxy"
 _LISTEN_TIMEOUT_S = 5.0
 _POLL_S = 0.02
+_LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 
 # What OpenStack makes ids of. A tenant may write other things into a port; they become no header.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -38,6 +39,7 @@ class Desired:
 
     settings: str | None
     listeners: int
+    """How many IPv4 sockets listen then; IPv6 may be switched off in the kernel."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class MetadataDriver:
                 {"device": link.device, "instances": _instances(link)} for link in tenants
             ],
         }
-        return Desired(json.dumps(told, indent=1) + "\n", 2 * len(tenants))
+        return Desired(json.dumps(told, indent=1) + "\n", len(tenants))
 
     def check(self, desired: Desired) -> None:
         """Let the proxy's own parser read the settings."""
@@ -152,11 +154,7 @@ def _instances(link: links.Link) -> list[dict[str, object]]:
 
 
 def _listeners(port: int) -> int:
-    """Count the TCP sockets of this network namespace that listen on `port` (proc(5))."""
-    wanted, found = f":{port:04X}", 0
-    for table in ("tcp", "tcp6"):
-        text = pathlib.Path(f"/proc/self/net/{table}").read_text()
-        for line in text.splitlines()[1:]:
-            words = line.split()
-            found += words[1].endswith(wanted) and words[3] == "0A"
-    return found
+    """Count the IPv4 sockets of this network namespace that listen on TCP `port` (proc(5))."""
+    lines = pathlib.Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+    sockets = (line.split() for line in lines)
+    return sum(words[1].endswith(f":{port:04X}") and words[3] == _LISTEN for words in sockets)
