@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from .. import bus
-from . import audit, identity, management, metadata, process, router, timing, validation
+from . import audit, database, identity, management, metadata, process, router, timing, validation
 
 PROJECT = "astara-orchestrator"
 DEFAULT_FILE = "/etc/astara/orchestrator.ini"
-_CONCERNS = (process, timing, management, metadata, router, audit)
+_CONCERNS = (process, timing, management, metadata, router, audit, database)
 
 CONF = cfg.CONF
 
@@ -50,6 +50,8 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
             "httpcore=WARNING",
             "oslo_messaging._drivers=WARNING",
             "oslo_service=WARNING",
+            "alembic.autogenerate=WARNING",
+            "alembic.runtime.plugins=WARNING",
         ],
     )
     CONF(
