@@ -14,7 +14,7 @@ import socket
 import threading
 import typing
 
-from . import events
+from . import clock, events
 
 if typing.TYPE_CHECKING:
     from oslo_config import cfg
@@ -76,12 +76,11 @@ class Outbox:
         return True
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits, at most for `timeout_s`, and end."""
+        """Send what waits, at most for `timeout_s`, and end; the thread ends a moment later."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, timeout_s)
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(SEND_TIMEOUT_S + RECONNECT_MAX_S)
 
     def _run(self) -> None:
         pause_s = RECONNECT_MIN_S
@@ -162,7 +161,8 @@ class Scheduler:
         """Queue a message to one worker; False if it was dropped."""
         return self._workers[number].put(events.encode(message))
 
-    def close(self, timeout_s: float = 2.0) -> None:
-        """Send what waits and end, within about `timeout_s` per outbox."""
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Send what waits and end, within `timeout_s` in all: peers may have ended before us."""
+        deadline = clock.SYSTEM.monotonic() + timeout_s
         for outbox in (*self._workers, self._health):
-            outbox.close(timeout_s)
+            outbox.close(max(0.0, deadline - clock.SYSTEM.monotonic()))
