@@ -1,15 +1,17 @@
 """Look after the appliance between pushes: undo drift, and find out whether the gateways answer.
 
-Two loops in daemon threads, both with jitter and both outliving any single failure. They never
-decide what the appliance should be. Started by the agent's worker process.
+Two loops in daemon threads, both with jitter and both outliving any single failure. The repair
+loop also wakes when the time of a trial is over. They never decide what the appliance should be.
+Started by the agent's worker process.
 """
 
 import dataclasses
 import logging
+import math
 import threading
 from collections.abc import Callable
 
-from . import clock, facts, pipeline
+from . import clock, errors, facts, pipeline, store
 from .drivers.routes import plan
 from .system import netlink, process
 
@@ -17,6 +19,7 @@ LOG = logging.getLogger(__name__)
 
 REPAIR_EVERY_S = 30.0
 REPAIR_RETRY_S = 3.0
+OVERDUE_RETRY_S = 0.2
 PROBE_EVERY_S = 10.0
 PING_TIMEOUT_S = 1
 
@@ -52,17 +55,26 @@ class Watch:
         self._probe_now.set()
 
     def document_changed(self) -> None:
-        """Probe the gateways of the new document now."""
+        """Probe the gateways of the new document now, and mind the end of its trial."""
         self._probe_now.set()
+        if self._line.committed.trial:
+            self._repair_now.set()
 
     def _repair_loop(self) -> None:
-        self._every(self._repair, self._repair_now, REPAIR_EVERY_S, REPAIR_RETRY_S)
+        self._every(
+            self._repair, self._repair_now, REPAIR_EVERY_S, REPAIR_RETRY_S, self._until_trial_ends
+        )
 
     def _probe_loop(self) -> None:
         self._every(self._probe, self._probe_now, PROBE_EVERY_S, PROBE_EVERY_S)
 
     def _every(
-        self, task: Callable[[], None], now: threading.Event, pause_s: float, retry_s: float
+        self,
+        task: Callable[[], None],
+        now: threading.Event,
+        pause_s: float,
+        retry_s: float,
+        longest_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """Run `task` until stopped; after failures pauses grow from `retry_s` to `pause_s`."""
         failures = 0
@@ -70,7 +82,7 @@ class Watch:
             try:
                 task()
                 failures = 0
-            except pipeline.PushFailed as error:
+            except errors.PushFailed as error:
                 failures += 1
                 LOG.error("repair-failed driver=%s reason=%s", error.driver, error.reason)
             except Exception:
@@ -78,8 +90,13 @@ class Watch:
                 failures += 1
                 LOG.exception("watch-failed task=%s", task.__name__)
             wait_s = min(pause_s, retry_s * 2 ** (failures - 1)) if failures else pause_s
-            now.wait(clock.jittered(wait_s))
+            now.wait(min(clock.jittered(wait_s), longest_s()))
             now.clear()
+
+    def _until_trial_ends(self) -> float:
+        left_s = self._line.trial_left_s()
+        # An overdue trial waits for a push that is still being applied.
+        return math.inf if left_s is None else max(left_s, OVERDUE_RETRY_S)
 
     def _repair(self) -> None:
         repaired = self._line.repair()
@@ -87,11 +104,10 @@ class Watch:
             LOG.warning("drift-repaired drivers=%s", ",".join(repaired))
 
     def _probe(self) -> None:
-        document = self._line.committed.document
+        document = store.document_in_effect(self._line.committed)
         answers = {4: False, 6: False}
-        if document is not None:
-            for route in plan.default_routes(document, facts.gather(self._names)):
-                answers[6 if ":" in route.destination else 4] = _answers(route)
+        for route in plan.default_routes(document, facts.gather(self._names)):
+            answers[6 if ":" in route.destination else 4] = _answers(route)
         self.reachability = Reachability(v4=answers[4], v6=answers[6])
 
 

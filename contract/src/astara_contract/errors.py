@@ -24,8 +24,8 @@ class ContractError(ValueError):
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong; `code` is stable and meant for programs.
 
-    Codes: invalid-document, unsupported-media-type, too-large, stale-epoch, busy, apply-failed,
-    not-found, internal.
+    Codes: invalid-document, unsupported-media-type, too-large, stale-epoch, not-on-trial, busy,
+    apply-failed, not-found, method-not-allowed, bad-request, internal.
     """
 
     code: str

@@ -4,6 +4,8 @@ Decoding ignores unknown keys, so that an orchestrator of one release understand
 the next one (the document, by contrast, is strict: what is asked for must be understood).
 """
 
+from typing import Annotated
+
 import msgspec
 
 from astara_contract.document import Document
@@ -30,13 +32,22 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     lladdr: str
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration in effect that was pushed to be confirmed: it ends by itself after `left_s`
+    seconds, and what was confirmed last comes back.
+    """
+
+    digest: str
+    left_s: float
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of ``GET /v1/status``.
 
     `v4` and `v6` tell whether the external gateway of that family answers. `digest` is that of the
-    committed document, None before the first. `pushes_applied` and `pushes_unchanged` count
-    documents since the appliance was made; they survive a restart of the agent. Times are ISO 8601
-    in UTC.
+    committed document, None before the first; a `trial` is not committed. `pushes_applied` and
+    `pushes_unchanged` count documents since the appliance was made; they survive a restart of the
+    agent. Times are ISO 8601 in UTC.
     """
 
     v4: bool
@@ -44,6 +55,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     agent_version: str = ""
     schema_versions: tuple[int, ...] = (1,)
     digest: str | None = None
+    trial: Trial | None = None
     epoch: int = 0
     applied_at: str | None = None
     pushes_applied: int = 0
@@ -66,7 +78,16 @@ class InterfacesBody(msgspec.Struct, frozen=True):
 
 
 class ConfigBody(msgspec.Struct, frozen=True):
-    """Answer of ``GET`` and ``PUT /v1/system/config``: what is committed, without secrets."""
+    """Answer of ``GET`` and ``PUT /v1/system/config``: what is committed, without secrets, and
+    what is in effect in its place until it is confirmed.
+    """
 
     configuration: Document | None
     digest: str | None
+    trial: Trial | None = None
+
+
+class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /v1/system/config/confirm``: commit what is on trial, if it is this."""
+
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

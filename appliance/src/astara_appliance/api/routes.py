@@ -15,9 +15,10 @@ import msgspec
 from werkzeug import exceptions
 
 from astara_contract import document as contract
-from astara_contract import errors, status
+from astara_contract import errors as contract_errors
+from astara_contract import status
 
-from .. import facts, pipeline, watch
+from .. import errors, facts, pipeline, store, watch
 from ..system import process
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
 _JSON = "application/json"
 _SEE_LOG = "See the agent's log on the appliance."
@@ -65,6 +67,9 @@ def _add_views(app: flask.Flask, parts: Parts) -> None:
     for rule, view in views.items():
         app.add_url_rule(rule, rule, view, methods=["GET"])
     app.add_url_rule("/v1/system/config", "put", lambda: _put_config(parts), methods=["PUT"])
+    app.add_url_rule(
+        "/v1/system/config/confirm", "confirm", lambda: _confirm(parts), methods=["POST"]
+    )
 
 
 def _base() -> flask.Response:
@@ -81,6 +86,7 @@ def _status(parts: Parts) -> flask.Response:
             agent_version=parts.agent_version,
             schema_versions=(contract.SCHEMA_VERSION,),
             digest=committed.digest,
+            trial=_trial(parts.line),
             epoch=committed.epoch,
             applied_at=committed.applied_at,
             pushes_applied=committed.pushes_applied,
@@ -116,23 +122,96 @@ def _config(parts: Parts) -> flask.Response:
 
 
 def _put_config(parts: Parts) -> flask.Response:
-    if flask.request.mimetype != _JSON:
-        return _error(415, code="unsupported-media-type", reason=f"send {_JSON}")
+    _require_json()
+    body = flask.request.get_data(cache=False)
+    parts.line.put(body, _epoch(), confirm_within_s=_confirm_within_s())
+    parts.watch.document_changed()
+    return _config(parts)
+
+
+def _confirm(parts: Parts) -> flask.Response:
+    _require_json()
     try:
-        parts.line.put(flask.request.get_data(cache=False), _epoch())
-    except errors.ContractError as error:
-        return _error(
-            400,
-            code="invalid-document",
-            path=error.path,
-            reason=error.reason,
-            operator="Nothing was changed. Sender and appliance may differ in schema version.",
-        )
-    except pipeline.StaleEpoch as error:
-        return _error(409, code="stale-epoch", reason=str(error))
-    except pipeline.Busy as error:
-        return _error(503, code="busy", reason=str(error))
-    except pipeline.PushFailed as error:
+        asked = msgspec.json.decode(flask.request.get_data(cache=False), type=status.Confirmation)
+    except msgspec.DecodeError as error:
+        raise contract_errors.ContractError("$", str(error)) from None
+    parts.line.confirm(asked.digest, _epoch())
+    return _config(parts)
+
+
+def _config_body(line: pipeline.Pipeline) -> status.ConfigBody:
+    committed = line.committed
+    document = store.committed_document(committed)
+    return status.ConfigBody(
+        configuration=contract.without_secrets(document) if document else None,
+        digest=committed.digest,
+        trial=_trial(line),
+    )
+
+
+def _trial(line: pipeline.Pipeline) -> status.Trial | None:
+    trial, left_s = line.committed.trial, line.trial_left_s()
+    return status.Trial(digest=trial.digest, left_s=left_s) if trial and left_s else None
+
+
+def _require_json() -> None:
+    if flask.request.mimetype != _JSON:
+        raise exceptions.UnsupportedMediaType()
+
+
+def _confirm_within_s() -> int | None:
+    text = flask.request.args.get("confirm")
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= LONGEST_TRIAL_S:
+        reason = f"expected whole seconds, 1 to {LONGEST_TRIAL_S}"
+        raise contract_errors.ContractError("query confirm", reason)
+    return int(text)
+
+
+def _epoch() -> int | None:
+    text = flask.request.headers.get(EPOCH_HEADER)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise contract_errors.ContractError(f"header {EPOCH_HEADER}", "expected a whole number")
+    return int(text)
+
+
+def _add_error_handlers(app: flask.Flask) -> None:
+    app.register_error_handler(exceptions.HTTPException, _refused)
+    app.register_error_handler(contract_errors.ContractError, _invalid)
+    app.register_error_handler(errors.PushError, _not_done)
+    app.register_error_handler(process.CommandFailed, _command_failed)
+    app.register_error_handler(Exception, _broken)
+
+
+_HTTP_CODES = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+}
+
+
+def _refused(error: exceptions.HTTPException) -> flask.Response:
+    number = error.code or 500
+    code = _HTTP_CODES.get(number, "internal" if number >= 500 else "bad-request")
+    return _error(number, code=code, reason=error.name.lower())
+
+
+def _invalid(error: contract_errors.ContractError) -> flask.Response:
+    return _error(
+        400,
+        code="invalid-document",
+        path=error.path,
+        reason=error.reason,
+        operator="Nothing was changed. Sender and appliance may differ in schema version.",
+    )
+
+
+def _not_done(error: errors.PushError) -> flask.Response:
+    if isinstance(error, errors.PushFailed):
         return _error(
             500,
             code="apply-failed",
@@ -141,45 +220,26 @@ def _put_config(parts: Parts) -> flask.Response:
             rolled_back=error.rolled_back,
             operator=_SEE_LOG,
         )
-    parts.watch.document_changed()
-    return _answer(_config_body(parts.line))
+    number, code = _PUSH_ERRORS[type(error)]
+    return _error(number, code=code, reason=str(error))
 
 
-def _config_body(line: pipeline.Pipeline) -> status.ConfigBody:
-    committed = line.committed
-    shown = contract.without_secrets(committed.document) if committed.document else None
-    return status.ConfigBody(configuration=shown, digest=committed.digest)
+_PUSH_ERRORS = {
+    errors.StaleEpoch: (409, "stale-epoch"),
+    errors.NotOnTrial: (409, "not-on-trial"),
+    errors.Busy: (503, "busy"),
+}
 
 
-def _epoch() -> int | None:
-    text = flask.request.headers.get(EPOCH_HEADER)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise errors.ContractError(f"header {EPOCH_HEADER}", "expected a whole number")
-    return int(text)
+def _command_failed(error: process.CommandFailed) -> flask.Response:
+    LOG.error("request-failed path=%s error=%s", flask.request.path, error)
+    return _error(500, code="internal", reason=error.reason, operator=_SEE_LOG)
 
 
-def _add_error_handlers(app: flask.Flask) -> None:
-    codes = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
-
-    def refused(error: exceptions.HTTPException) -> flask.Response:
-        number = error.code or 500
-        code = codes.get(number, "internal" if number >= 500 else "bad-request")
-        return _error(number, code=code, reason=error.name.lower())
-
-    def command_failed(error: process.CommandFailed) -> flask.Response:
-        LOG.error("request-failed path=%s error=%s", flask.request.path, error)
-        return _error(500, code="internal", reason=error.reason, operator=_SEE_LOG)
-
-    def broken(error: Exception) -> flask.Response:
-        # The boundary of a request: the log gets the traceback, the peer gets a code.
-        LOG.error("request-broken path=%s", flask.request.path, exc_info=error)
-        return _error(500, code="internal", reason="internal error", operator=_SEE_LOG)
-
-    app.register_error_handler(exceptions.HTTPException, refused)
-    app.register_error_handler(process.CommandFailed, command_failed)
-    app.register_error_handler(Exception, broken)
+def _broken(error: Exception) -> flask.Response:
+    # The boundary of a request: the log gets the traceback, the peer gets a code.
+    LOG.error("request-broken path=%s", flask.request.path, exc_info=error)
+    return _error(500, code="internal", reason="internal error", operator=_SEE_LOG)
 
 
 def _answer(body: msgspec.Struct) -> flask.Response:
@@ -187,5 +247,5 @@ def _answer(body: msgspec.Struct) -> flask.Response:
 
 
 def _error(number: int, **detail: Any) -> flask.Response:
-    body = errors.ErrorBody(errors.ErrorDetail(**detail))
+    body = contract_errors.ErrorBody(contract_errors.ErrorDetail(**detail))
     return flask.Response(msgspec.json.encode(body), status=number, mimetype=_JSON)

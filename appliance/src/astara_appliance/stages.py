@@ -1,0 +1,117 @@
+"""The stages of a document's way into effect, for one driver at a time.
+
+    plan (render) -> check -> apply what differs -> verify
+
+It decides what may be skipped: a plan that is in effect already is neither checked again nor, when
+nothing drifted, applied. Whatever a driver raises leaves here as `PushFailed` with its name. It
+never decides which document, in which order, or what happens after a failure. Called by the
+pipeline, under its lock.
+"""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from astara_contract import document as contract
+
+from . import errors
+from .drivers import base, registry
+
+LOG = logging.getLogger(__name__)
+
+
+class Step(NamedTuple):
+    """A driver and what it is to bring about."""
+
+    driver: registry.AnyDriver
+    desired: Any
+
+
+class Stages:
+    """Remembers which plans are in effect, by fingerprint: the plans themselves may be large."""
+
+    def __init__(self) -> None:
+        self._in_effect: dict[str, bytes] = {}
+
+    def check(self, step: Step) -> None:
+        """Have the tool check the plan, unless exactly this plan is in effect."""
+        if self._in_effect.get(step.driver.name) != fingerprint(step.desired):
+            with blamed_on(step.driver):
+                step.driver.check(step.desired)
+
+    def apply(self, step: Step) -> bool:
+        """Apply what differs; return whether anything did."""
+        driver, desired = step
+        with blamed_on(driver):
+            change = driver.diff(driver.observe(), desired)
+            if change:
+                self._in_effect.pop(driver.name, None)
+                driver.apply(change)
+                return True
+        self._in_effect[driver.name] = fingerprint(desired)
+        return False
+
+    def verify(self, step: Step) -> None:
+        """See that the plan is in effect."""
+        with blamed_on(step.driver):
+            step.driver.verify(step.desired)
+        self._in_effect[step.driver.name] = fingerprint(step.desired)
+
+
+def plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:
+    """Have `driver` compute what it wants for `document`."""
+    with blamed_on(driver):
+        desired = driver.render(document, present)
+    return Step(driver, desired)
+
+
+def require_nics(document: contract.Document, present: base.Facts) -> None:
+    """Refuse a document whose networks do not each have their own, fitting NIC."""
+    used: dict[str, str] = {}
+    for network in document.networks:
+        named = network.interface.lladdr or network.interface.ifname
+        nic = present.find(network.interface)
+        reason = None
+        if nic is None:
+            reason = "is not plugged"
+        elif (network.network_type == "management") != (nic.ifname == base.MANAGEMENT):
+            reason = f"is {nic.ifname}, and {base.MANAGEMENT} alone is for management"
+        elif nic.mac in used:
+            reason = f"already carries network {used[nic.mac]}"
+        if nic is None or reason:
+            told = f"NIC {named} of network {network.network_id} {reason}"
+            raise errors.PushFailed("interfaces", told)
+        used[nic.mac] = network.network_id
+
+
+def pruned(document: contract.Document, present: base.Facts) -> contract.Document:
+    """Leave out the networks whose NIC is missing."""
+    networks = tuple(n for n in document.networks if present.find(n.interface) is not None)
+    if len(networks) == len(document.networks):
+        return document
+    return msgspec.structs.replace(document, networks=networks)
+
+
+def fingerprint(desired: Any) -> bytes:
+    """Return a few bytes that differ for plans that differ."""
+    text = msgspec.json.encode(desired, enc_hook=str, order="deterministic")
+    return hashlib.sha256(text).digest()
+
+
+@contextlib.contextmanager
+def blamed_on(driver: registry.AnyDriver) -> Iterator[None]:
+    """Turn whatever a driver raises into PushFailed with its name."""
+    try:
+        yield
+    except base.DriverError as error:
+        raise errors.PushFailed(driver.name, error.reason) from error
+    except base.EFFECT_ERRORS as error:
+        raise errors.PushFailed(driver.name, str(error)) from error
+    except Exception as error:
+        # A bug in one driver: the document must be taken back all the same, or half of it stays.
+        LOG.exception("driver-bug driver=%s", driver.name)
+        raise errors.PushFailed(driver.name, f"internal error ({type(error).__name__})") from error
