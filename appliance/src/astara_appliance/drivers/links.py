@@ -28,7 +28,7 @@ _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
-    """A network of the document on its device."""
+    """A network of the document on its device. It has no hash: go by `device`."""
 
     device: str
     """The kernel's name."""
@@ -83,10 +83,7 @@ def connected(link: Link) -> tuple[AnyNetwork, ...]:
 
 
 def routes(document: "Document") -> tuple[tuple[AnyNetwork, str], ...]:
-    """Return all routes with a next hop: the router's extra routes and its subnets' host routes.
-
-    Own addresses as next hop are left out: there is nothing behind ourselves.
-    """
+    """Return all routes by a next hop: the router's extra ones and the host routes of subnets."""
     extra = [(destination, nexthop) for destination, nexthop in document.static_routes]
     for network in document.networks:
         for subnet in network.subnets:
