@@ -3,7 +3,7 @@
 `parse` is the only way in: what it returns is safe to render. It accepts the two historic shapes
 (the bare body, and the seed's ``{"configuration": {...}}`` with ``address_allocations``); keys
 that are not listed here are an error that names its path. `digest` tells whether two documents ask
-for the same.
+for the same. The parts of a document are those of `shape`, under the same names here.
 
 Called by the orchestrator, which builds documents, and by the appliance, which applies them.
 Nothing here does I/O or knows how a document is applied.
@@ -11,158 +11,45 @@ Nothing here does I/O or knows how a document is applied.
 
 import hashlib
 import re
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from astara_contract import rules
 from astara_contract.errors import ContractError
-from astara_contract.types import (
-    Address,
-    AddressMode,
-    Asn,
-    Cidr,
-    DhcpOptionName,
-    DomainName,
-    HexKey,
-    Identifier,
-    InterfaceAddress,
-    InterfaceName,
-    MacAddress,
-    Mtu,
-    NetworkType,
-    OptionalAddress,
-    OptionalIdentifier,
-    Port,
-    Text,
+from astara_contract.shape import (
+    SCHEMA_VERSION,
+    Allocation,
+    DhcpOption,
+    Document,
+    FloatingIP,
+    HighAvailability,
+    HostRoute,
+    Interface,
+    Network,
+    Orchestrator,
+    Subnet,
 )
 
-SCHEMA_VERSION = 1
-
-
-class _Part(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True
-):
-    """Base of all parts of the document."""
-
-
-class HostRoute(_Part, frozen=True):
-    """A route that hosts of a subnet learn by DHCP (option 121, RFC 3442)."""
-
-    destination: Cidr
-    nexthop: Address
-
-
-class Subnet(_Part, frozen=True):
-    """A subnet of a network; `gateway_ip` is empty where it has none."""
-
-    cidr: Cidr
-    id: OptionalIdentifier = ""
-    gateway_ip: OptionalAddress = ""
-    dhcp_enabled: bool = False
-    dns_nameservers: tuple[Address, ...] = ()
-    host_routes: tuple[HostRoute, ...] = ()
-    ipv6_ra_mode: AddressMode | None = None
-    ipv6_address_mode: AddressMode | None = None
-
-
-class DhcpOption(_Part, frozen=True):
-    """An extra DHCP option of one port."""
-
-    name: DhcpOptionName
-    value: Text
-    ip_version: Literal[4, 6] = 4
-
-
-class Allocation(_Part, frozen=True):
-    """A port on an internal network: who has which address. True means: serve it by DHCP."""
-
-    mac_address: MacAddress
-    ip_addresses: dict[Address, bool]
-    hostname: DomainName = ""
-    device_id: Text = ""
-    tenant_id: Text = ""
-    extra_dhcp_opts: tuple[DhcpOption, ...] = ()
-
-
-class Interface(_Part, frozen=True):
-    """A NIC. It is found by `lladdr`; only without one `ifname` decides (the historic shape).
-
-    `addresses` holds all addresses of the interface, with prefix length; the management interface
-    has its address since boot and may list none.
-    """
-
-    ifname: InterfaceName = ""
-    addresses: tuple[InterfaceAddress, ...] = ()
-    lladdr: MacAddress | None = None
-    mtu: Mtu | None = None
-    description: Text = ""
-    groups: tuple[Text, ...] = ()
-    media: Text | None = None
-    state: Literal["up", "down"] = "up"
-
-
-class Network(_Part, frozen=True):
-    """A network that the appliance has a NIC on; each network appears once."""
-
-    network_id: Identifier
-    network_type: NetworkType
-    interface: Interface
-    name: Text = ""
-    mtu: Mtu | None = None
-    v4_conf_service: Literal["static", "dhcp"] = "static"
-    v6_conf_service: Literal["static", "dhcp", "ra"] = "static"
-    subnets: tuple[Subnet, ...] = ()
-    allocations: tuple[Allocation, ...] = ()
-
-
-class FloatingIP(_Part, frozen=True):
-    """One to one NAT of `floating_ip` to `fixed_ip` (IPv4)."""
-
-    floating_ip: Address
-    fixed_ip: Address
-
-
-class Orchestrator(_Part, frozen=True):
-    """Where metadata requests go, and the key (hex) with which the appliance signs them."""
-
-    address: OptionalAddress = ""
-    metadata_port: Port = 9697
-    host: Text = ""
-    metadata_key: HexKey = ""
-
-
-class HighAvailability(_Part, frozen=True):
-    """Historic ``ha_config``; not used by schema version 1."""
-
-    peers: tuple[Address, ...] = ()
-    priority: int = 0
-
-
-class Document(_Part, frozen=True):
-    """Everything that a routing appliance is to be."""
-
-    schema_version: Literal[1] = 1
-    router_id: OptionalIdentifier = ""
-    tenant_id: Text = ""
-    hostname: DomainName = ""
-    networks: tuple[Network, ...] = ()
-    floating_ips: tuple[FloatingIP, ...] = ()
-    static_routes: tuple[tuple[Cidr, Address], ...] = ()
-    default_v4_gateway: OptionalAddress = ""
-    enable_snat: bool = True
-    dns_forwarders: tuple[Address, ...] = ()
-    dns_domain: DomainName = ""
-    orchestrator: Orchestrator = Orchestrator()
-    asn: Asn = 64512
-    neighbor_asn: Asn = 64512
-    labels: dict[Text, tuple[Cidr, ...]] = {}
-    address_book: dict[Text, tuple[Cidr, ...]] = {}
-    anchors: tuple[dict[str, Any], ...] = ()
-    services: dict[str, Any] = {}
-    vpn: dict[str, Any] = {}
-    ha_resource: bool = False
-    ha_config: HighAvailability | None = None
+__all__ = [
+    "SCHEMA_VERSION",
+    "Allocation",
+    "DhcpOption",
+    "Document",
+    "FloatingIP",
+    "HighAvailability",
+    "HostRoute",
+    "Interface",
+    "Network",
+    "Orchestrator",
+    "Subnet",
+    "canonical",
+    "digest",
+    "encode",
+    "json_schema",
+    "parse",
+    "without_secrets",
+]
 
 
 def parse(source: bytes | str | dict[str, Any]) -> Document:

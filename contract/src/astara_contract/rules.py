@@ -6,12 +6,10 @@ thing that does not. It changes nothing. Called by `document.parse` alone.
 
 import ipaddress
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from astara_contract.errors import ContractError
-
-if TYPE_CHECKING:
-    from astara_contract.document import Document, Interface, Network, Subnet
+from astara_contract.shape import Document, Interface, Network, Subnet
 
 _Parsed = TypeVar("_Parsed")
 
@@ -20,7 +18,7 @@ _Parsed = TypeVar("_Parsed")
 _NOT_IN_VERSION_1 = ("anchors", "services", "vpn", "ha_resource", "ha_config")
 
 
-def check(document: "Document") -> None:
+def check(document: Document) -> None:
     """Raise ContractError if `document` contradicts itself or an address does not parse."""
     for key in _NOT_IN_VERSION_1:
         if getattr(document, key):
@@ -38,7 +36,7 @@ def check(document: "Document") -> None:
             _each(cidrs, f"$.{key}.{name}", _cidr)
 
 
-def _check_network(network: "Network", path: str) -> None:
+def _check_network(network: Network, path: str) -> None:
     _check_interface(network.interface, f"{path}.interface")
     for at, subnet in enumerate(network.subnets):
         _check_subnet(subnet, f"{path}.subnets[{at}]")
@@ -48,7 +46,7 @@ def _check_network(network: "Network", path: str) -> None:
             _address(text, f"{where}.ip_addresses")
 
 
-def _check_interface(interface: "Interface", path: str) -> None:
+def _check_interface(interface: Interface, path: str) -> None:
     for at, text in enumerate(interface.addresses):
         where = f"{path}.addresses[{at}]"
         _parsed(ipaddress.ip_interface, text, where)
@@ -60,7 +58,7 @@ def _check_interface(interface: "Interface", path: str) -> None:
         raise ContractError(f"{path}.lladdr", f"{interface.lladdr} is a group address")
 
 
-def _check_subnet(subnet: "Subnet", path: str) -> None:
+def _check_subnet(subnet: Subnet, path: str) -> None:
     network = _cidr(subnet.cidr, f"{path}.cidr")
     if subnet.gateway_ip:
         _same_family(subnet.gateway_ip, network.version, f"{path}.gateway_ip")
@@ -74,7 +72,7 @@ def _check_subnet(subnet: "Subnet", path: str) -> None:
         raise ContractError(path, "an IPv4 subnet has no IPv6 modes")
 
 
-def _check_unique(document: "Document") -> None:
+def _check_unique(document: Document) -> None:
     nets = [(f"$.networks[{at}]", network) for at, network in enumerate(document.networks)]
     _unique((f"{path}.network_id", n.network_id) for path, n in nets)
     _unique(
@@ -94,7 +92,7 @@ def _check_unique(document: "Document") -> None:
         raise ContractError(f"{management[1]}.network_type", "a second management network")
 
 
-def _check_routing(document: "Document") -> None:
+def _check_routing(document: Document) -> None:
     if document.default_v4_gateway:
         _same_family(document.default_v4_gateway, 4, "$.default_v4_gateway")
     for at, (destination, nexthop) in enumerate(document.static_routes):
@@ -102,7 +100,7 @@ def _check_routing(document: "Document") -> None:
         _same_family(nexthop, network.version, f"$.static_routes[{at}][1]")
 
 
-def _check_floating_ips(document: "Document") -> None:
+def _check_floating_ips(document: Document) -> None:
     for at, item in enumerate(document.floating_ips):
         _same_family(item.floating_ip, 4, f"$.floating_ips[{at}].floating_ip")
         _same_family(item.fixed_ip, 4, f"$.floating_ips[{at}].fixed_ip")
