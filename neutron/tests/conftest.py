@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
 import json
 import pathlib
@@ -14,6 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
+
+# pytest calls this folder `neutron.tests`, and so it put the folder above into the place of the
+# Neutron package. Whoever imports that in the same process shall get the real one.
+if getattr(sys.modules.get("neutron"), "__file__", None) is None:
+    sys.modules.pop("neutron", None)
+    importlib.import_module("neutron")
 
 START_DEADLINE_S = 120.0
 PROGRAM = pathlib.Path(__file__).with_name("neutron_server.py")
