@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib
 import itertools
 import json
 import pathlib
@@ -16,18 +15,23 @@ from typing import Any
 import httpx
 import pytest
 
-# pytest calls this folder `neutron.tests`, and so it put the folder above into the place of the
-# Neutron package. Whoever imports that in the same process shall get the real one.
-if getattr(sys.modules.get("neutron"), "__file__", None) is None:
-    sys.modules.pop("neutron", None)
-    importlib.import_module("neutron")
-
 START_DEADLINE_S = 120.0
 PROGRAM = pathlib.Path(__file__).with_name("neutron_server.py")
 
 ADMIN = {"X-User-Id": "admin", "X-Project-Id": "admin-project", "X-Roles": "admin,member,reader"}
 SERVICE = {"X-User-Id": "astara", "X-Project-Id": "service-project", "X-Roles": "service"}
 TENANT = {"X-User-Id": "ann", "X-Project-Id": "demo-project", "X-Roles": "member,reader"}
+
+
+def pytest_collection_finish() -> None:
+    """Let tests import Neutron: to pytest this folder is `neutron.tests`, which hides the package.
+
+    Modules of tests that import it while they are collected are still wrong; they had better run
+    a program, as `start_neutron` does.
+    """
+    shadow = sys.modules.get("neutron")
+    if shadow is not None and getattr(shadow, "__file__", None) is None:
+        del sys.modules["neutron"]
 
 
 @dataclasses.dataclass
