@@ -1,11 +1,12 @@
 """Planning of routes; the kernel's part is tested in functional/."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from astara_appliance.drivers import base
 from astara_appliance.drivers.routes import plan
-from astara_appliance.system.netlink import Nexthop, Route
+from astara_appliance.system.netlink import InstalledRoute, Nexthop, Route
 from astara_contract import document as contract
 
 MANAGEMENT = base.Nic("fa:16:3e:00:00:00", "eth0", "ge0")
@@ -110,13 +111,38 @@ routes = st.lists(
 )
 
 
+def ours(route):
+    return InstalledRoute(route, plan.PROTOCOL, plan.METRIC, kind=1)
+
+
 @given(routes, routes)
 def test_one_change_leads_to_the_desired_routes(observed, wanted):
     desired = plan.Desired(tuple(wanted))
-    change = plan.change_routes(observed, desired)
+    change = plan.change_routes([ours(route) for route in observed], desired)
     table = {route.destination: route for route in observed}
     table.update({route.destination: route for route in change.replace})
-    for route in change.remove:
-        del table[route.destination]
+    for item in change.remove:
+        del table[item.route.destination]
     assert set(table.values()) == set(wanted)
-    assert not plan.change_routes(wanted, desired)
+    assert not plan.change_routes([ours(route) for route in wanted], desired)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metric", "device", "is_removed"),
+    [
+        (3, 0, "ens5", True),
+        (4, 7, "ens5", True),
+        (plan.PROTOCOL, 7, "ens5", True),
+        (3, 0, "", True),
+        (3, 2000, "eth0", False),
+        (2, 0, "ens5", False),
+        (12, 32, "ens5", False),
+    ],
+    ids=["by-hand", "static", "our-number", "blackhole", "management", "kernel", "bird"],
+)
+def test_routes_added_by_hand_are_foreign(protocol, metric, device, is_removed):
+    found = InstalledRoute(
+        Route("10.1.0.0/16", (Nexthop("192.168.0.9", device),)), protocol, metric, kind=1
+    )
+    change = plan.change_routes([found], plan.Desired((), management="eth0"))
+    assert change.remove == ((found,) if is_removed else ())

@@ -113,12 +113,20 @@ def test_host_routes_of_subnets_are_the_routers_too(host):
     assert len(ours(host)) == 3
 
 
-def test_routes_of_others_are_left_alone(host):
+def test_route_added_by_hand_goes_and_those_of_daemons_and_management_stay(host):
     host.push(document(host))
-    host.execute("ip", "route", "add", "10.77.0.0/16", "via", "192.168.0.77", "proto", "static")
+    for route in (
+        "10.77.0.0/16 via 192.168.0.77 proto static",
+        "10.78.0.0/16 via 192.168.0.77 proto bird",
+        "fd00:77::/48 via fd00:b::77 proto boot",
+        "blackhole 198.18.0.0/15",
+        f"198.51.100.0/24 dev {host.management.device}",
+    ):
+        host.execute("ip", "route", "add", *route.split())
     host.push(document(host, static_routes=[["10.8.0.0/16", "192.168.0.20"]]))
-    host.push(document(host))
-    assert "10.77.0.0/16" in host.execute("ip", "route")
+    shown = host.execute("ip", "route") + host.execute("ip", "-6", "route")
+    left = ["10.77", "10.78", "fd00:77", "198.18", "198.51.100", "10.8.0"]
+    assert [word for word in left if word in shown] == ["10.78", "198.51.100", "10.8.0"]
 
 
 def test_lost_route_is_put_back_by_the_same_document(host):

@@ -92,6 +92,17 @@ class Route:
         return socket.AF_INET6 if ":" in self.destination else socket.AF_INET
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstalledRoute:
+    """A route as the kernel has it: `protocol` tells who installed it (rtnetlink(7))."""
+
+    route: Route
+    protocol: int
+    metric: int
+    kind: int
+    """RTN_UNICAST, RTN_BLACKHOLE..."""
+
+
 class Netlink:
     """An open netlink socket; use `opened()`."""
 
@@ -154,15 +165,14 @@ class Netlink:
                 prefixlen=parsed.network.prefixlen,
             )
 
-    def routes(self, protocol: int) -> tuple[Route, ...]:
-        """Return the routes of the main table that carry our `protocol` number."""
+    def routes(self) -> tuple[InstalledRoute, ...]:
+        """Return the routes of the main table, whoever installed them."""
         links = self._ipr.get_links()
         names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
         return tuple(
-            _route(message, names)
+            _installed(message, names)
             for family in (socket.AF_INET, socket.AF_INET6)
             for message in self._ipr.get_routes(family=family, table=_RT_TABLE_MAIN)
-            if message["proto"] == protocol
         )
 
     def replace_route(self, route: Route, protocol: int, metric: int) -> None:
@@ -178,11 +188,17 @@ class Netlink:
         with _refusal(f"route {route.destination} via {_hops(route)}"):
             self._ipr.route("replace", family=route.family, **request)
 
-    def remove_route(self, route: Route, protocol: int, metric: int) -> None:
-        """Remove our route to the destination of `route`; one that is gone already is fine."""
+    def remove_route(self, installed: InstalledRoute) -> None:
+        """Remove a route; one that is gone already is fine."""
+        route = installed.route
         with _refusal(f"removing route {route.destination}", tolerate=errno.ESRCH):
             self._ipr.route(
-                "del", family=route.family, dst=route.destination, proto=protocol, priority=metric
+                "del",
+                family=route.family,
+                dst=route.destination,
+                proto=installed.protocol,
+                priority=installed.metric,
+                type=installed.kind,
             )
 
     def _hop(self, hop: Nexthop) -> dict[str, Any]:
@@ -246,6 +262,15 @@ def _route(message: Any, names: dict[int, str]) -> Route:
             )
         ),
         source=message.get_attr("RTA_PREFSRC"),
+    )
+
+
+def _installed(message: Any, names: dict[int, str]) -> InstalledRoute:
+    return InstalledRoute(
+        route=_route(message, names),
+        protocol=message["proto"],
+        metric=message.get_attr("RTA_PRIORITY") or 0,
+        kind=message["type"],
     )
 
 

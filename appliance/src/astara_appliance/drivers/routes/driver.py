@@ -1,7 +1,8 @@
-"""Own the routes that carry our protocol number, and no others, by netlink.
+"""Own the routes that carry our protocol number, by netlink.
 
-Routes of other protocols (connected, a routing daemon's, an operator's by hand) are never touched.
-Called by the pipeline.
+Routes that somebody added by hand on the NICs of a document's networks are removed: they would
+lead traffic elsewhere than the document says. Those of management and those that other protocols
+look after (connected ones, a routing daemon's) are never touched. Called by the pipeline.
 """
 
 import logging
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 LOG = logging.getLogger(__name__)
-
-PROTOCOL = 172
-"""Marks a route as ours in the kernel (0xAC; rtnetlink(7): above RTPROT_STATIC is free for
-daemons).
-"""
-
-METRIC = 10
-"""Better than what a base image may have set up on management, worse than connected routes."""
 
 
 class RoutesDriver:
@@ -47,12 +40,14 @@ class RoutesDriver:
                 LOG.warning("route-skipped route=%s reason=next-hop-not-connected", route)
             self._told = desired.skipped
 
-    def observe(self) -> tuple[netlink.Route, ...]:
-        """Read our routes."""
+    def observe(self) -> tuple[netlink.InstalledRoute, ...]:
+        """Read the main table."""
         with netlink.opened() as kernel:
-            return kernel.routes(PROTOCOL)
+            return kernel.routes()
 
-    def diff(self, observed: tuple[netlink.Route, ...], desired: plan.Desired) -> plan.Change:
+    def diff(
+        self, observed: tuple[netlink.InstalledRoute, ...], desired: plan.Desired
+    ) -> plan.Change:
         """Compute what has to change."""
         return plan.change_routes(observed, desired)
 
@@ -60,12 +55,28 @@ class RoutesDriver:
         """Install first, then remove, so that a replaced way has no gap."""
         with netlink.opened() as kernel:
             for route in change.replace:
-                kernel.replace_route(route, PROTOCOL, METRIC)
-            for route in change.remove:
-                kernel.remove_route(route, PROTOCOL, METRIC)
+                kernel.replace_route(route, plan.PROTOCOL, plan.METRIC)
+            for installed in change.remove:
+                kernel.remove_route(installed)
+
+    def explain(self, change: plan.Change) -> tuple[str, ...]:
+        """Name the routes."""
+        lacking = [f"no route {_spelled(route)}" for route in change.replace]
+        wanted = {route.destination for route in change.replace}
+        surplus = [
+            f"foreign route {_spelled(item.route)}"
+            for item in change.remove
+            if item.protocol != plan.PROTOCOL or item.route.destination not in wanted
+        ]
+        return (*lacking, *surplus)
 
     def verify(self, desired: plan.Desired) -> None:
         """Raise VerifyFailed when a route differs."""
         left = self.diff(self.observe(), desired)
         if left:
             raise base.VerifyFailed(self.name, f"not in effect: {left}")
+
+
+def _spelled(route: netlink.Route) -> str:
+    hops = [f"via {hop.gateway or 'nobody'} dev {hop.device or 'none'}" for hop in route.nexthops]
+    return " ".join((route.destination, *hops))

@@ -20,11 +20,25 @@ from collections.abc import Iterable, Iterator
 
 from astara_contract.document import Document, Network
 
-from ...system.netlink import Nexthop, Route
+from ...system.netlink import InstalledRoute, Nexthop, Route
 from .. import base
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+
+PROTOCOL = 172
+"""Marks a route as ours in the kernel (0xAC; rtnetlink(7): above RTPROT_STATIC is free for
+daemons).
+"""
+
+METRIC = 10
+"""Better than what a base image may have set up on management, worse than connected routes."""
+
+_BY_HAND = (
+    3,
+    4,
+    PROTOCOL,
+)  # RTPROT_BOOT is what `ip route add` gives, RTPROT_STATIC what admins do
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +55,8 @@ class Desired:
 
     routes: tuple[Route, ...]
     skipped: tuple[str, ...] = ()
+    management: str = ""
+    """The device whose other routes stay."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +64,7 @@ class Change:
     """Routes to install (or to replace by destination) and to remove."""
 
     replace: tuple[Route, ...]
-    remove: tuple[Route, ...]
+    remove: tuple[InstalledRoute, ...]
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -67,7 +83,12 @@ def plan_routes(document: Document, facts: base.Facts) -> Desired:
     ):
         for route in found:
             routes.setdefault(route.destination, route)
-    return Desired(tuple(sorted(routes.values())), tuple(skipped))
+    management = facts.management
+    return Desired(
+        tuple(sorted(routes.values())),
+        tuple(skipped),
+        management=management.device if management else "",
+    )
 
 
 def default_routes(document: Document, facts: base.Facts) -> tuple[Route, ...]:
@@ -83,14 +104,34 @@ def default_routes(document: Document, facts: base.Facts) -> tuple[Route, ...]:
     return tuple(found[version] for version in sorted(found))
 
 
-def change_routes(observed: Iterable[Route], desired: Desired) -> Change:
+def change_routes(observed: Iterable[InstalledRoute], desired: Desired) -> Change:
     """Compute the changes that lead from observed to desired."""
-    have = {route.destination: route for route in observed}
+    observed = tuple(observed)
+    have = {item.route.destination: item.route for item in observed if _is_ours(item)}
     want = {route.destination: route for route in desired.routes}
     return Change(
         replace=tuple(route for key, route in sorted(want.items()) if have.get(key) != route),
-        remove=tuple(route for key, route in sorted(have.items()) if key not in want),
+        remove=tuple(
+            item
+            for item in sorted(observed, key=_place)
+            if (_is_ours(item) and item.route.destination not in want)
+            or _is_foreign(item, desired.management)
+        ),
     )
+
+
+def _place(item: InstalledRoute) -> tuple[str, int, int]:
+    return (item.route.destination, item.metric, item.protocol)
+
+
+def _is_ours(item: InstalledRoute) -> bool:
+    return (item.protocol, item.metric) == (PROTOCOL, METRIC)
+
+
+def _is_foreign(item: InstalledRoute, management: str) -> bool:
+    """Tell whether somebody added this route by hand where the document decides."""
+    devices = {hop.device for hop in item.route.nexthops}
+    return item.protocol in _BY_HAND and not _is_ours(item) and devices != {management}
 
 
 def _connected(document: Document, facts: base.Facts) -> Iterator[Connected]:
