@@ -41,6 +41,9 @@ class HostnameInMemory:
     def diff(self, observed, desired):
         return (desired,) if observed != desired else ()
 
+    def explain(self, change):
+        return (f"is not {change[0]}",)
+
     def apply(self, change):
         self.world = "half-" + change[0]
         self._verb("apply", change[0])

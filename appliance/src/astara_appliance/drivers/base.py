@@ -4,6 +4,7 @@
     check(desired)                         the tool's own checker; raises CheckFailed; no effects
     observe() -> Observed                  what is there now: kernel, files, processes
     diff(observed, desired) -> Change      pure; falsy when there is nothing to do
+    explain(change) -> lines               pure; each difference in words, without secrets
     apply(change)                          the only verb with effects
     verify(desired)                        raises VerifyFailed when the effect is not there
 
@@ -132,6 +133,9 @@ class Driver(Protocol[DesiredT, ObservedT, ChangeT]):
         """Compute the smallest change that leads from observed to desired. Pure; falsy when there
         is none.
         """
+
+    def explain(self, change: ChangeT) -> tuple[str, ...]:
+        """Tell a person what differs, one short line each, never with a secret. Pure."""
 
     def apply(self, change: ChangeT) -> None:
         """Make the change. Raises ApplyFailed (or an error of `system`) when it cannot."""

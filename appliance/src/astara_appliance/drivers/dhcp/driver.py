@@ -133,6 +133,17 @@ class DhcpDriver:
             places=desired.config.places,
         )
 
+    def explain(self, change: Change) -> tuple[str, ...]:
+        """Tell how dnsmasq differs."""
+        told = (
+            ("dnsmasq runs, but is not wanted", change.stop and not change.start),
+            ("dnsmasq runs with another configuration", change.stop and change.start),
+            ("dnsmasq does not run", change.start and not change.stop),
+            ("dnsmasq has not read its files", change.reload),
+            (f"{len(change.release)} leases without a reservation", bool(change.release)),
+        )
+        return tuple(line for line, is_so in told if is_so)
+
     def apply(self, change: Change) -> None:
         """Do it; raises DaemonDied when dnsmasq does not stay up."""
         if change.stop:

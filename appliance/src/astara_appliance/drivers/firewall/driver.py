@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 _NAME = "firewall"
+_EXPLAINED = 200  # characters of a command that names thousands of elements
 _WHERE = f"{skeleton.FAMILY} {skeleton.TABLE}"
 
 
@@ -122,6 +123,13 @@ class FirewallDriver:
             commands = desired.skeleton + _additions(desired.elements)
             return Change(commands, desired.skeleton, ended)
         return Change(_steps(observed.elements, desired.elements), None, ended)
+
+    def explain(self, change: Change) -> tuple[str, ...]:
+        """Tell whether the rules differ, else which elements."""
+        if change.replaces is not None:
+            return ("the rules are gone, or somebody changed them",)
+        lines = [line[:_EXPLAINED] for line in change.commands.splitlines()]
+        return (*lines, "connections without ground live on") if change.cut else tuple(lines)
 
     def apply(self, change: Change) -> None:
         """Commit the transaction, then end the connections that it leaves without ground."""

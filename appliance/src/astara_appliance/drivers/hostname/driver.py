@@ -90,6 +90,15 @@ class HostnameDriver:
             hosts_file=desired.hosts_file if desired.hosts_file != observed.hosts_file else None,
         )
 
+    def explain(self, change: Names) -> tuple[str, ...]:
+        """Name what differs."""
+        told = (
+            ("the host has another name", change.kernel),
+            (f"{self._hostname_file} differs", change.hostname_file),
+            (f"{self._hosts_file} differs", change.hosts_file),
+        )
+        return tuple(line for line, wanted in told if wanted is not None)
+
     def apply(self, change: Names) -> None:
         """Write what differs."""
         if change.hostname_file is not None:

@@ -54,6 +54,10 @@ class InterfacesDriver:
         """Compute what has to change."""
         return plan.change_interfaces(observed, desired)
 
+    def explain(self, change: plan.Change) -> tuple[str, ...]:
+        """Name devices and what they have or lack."""
+        return plan.explain_interfaces(change)
+
     def apply(self, change: plan.Change) -> None:
         """Make the changes, host first, then NIC by NIC."""
         for key, value in change.sysctls:

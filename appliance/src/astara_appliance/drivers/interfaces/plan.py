@@ -254,6 +254,21 @@ def change_interfaces(observed: Observed, desired: Desired) -> Change:
     )
 
 
+def explain_interfaces(change: Change) -> tuple[str, ...]:
+    """Return one line for each thing that is not as it should be."""
+    lines = [f"{key} is not {value}" for key, value in change.sysctls]
+    for link in change.links:
+        if link.mtu is not None:
+            lines.append(f"{link.device}: MTU is not {link.mtu}")
+        if link.up is not None:
+            lines.append(f"{link.device}: is {'down' if link.up else 'up'}")
+        lines += [f"{link.device}: {key} is not {value}" for key, value in link.sysctls]
+        lines += [f"{link.device}: no address {address}" for address in link.add]
+        surplus = (*link.remove_first, *link.remove)
+        lines += [f"{link.device}: foreign address {address}" for address in surplus]
+    return tuple(lines)
+
+
 def _change_link(link: ObservedLink, plan: LinkPlan, sysctls: Mapping[str, str]) -> LinkChange:
     missing = plan.addresses - link.addresses
     surplus = frozenset[str]() if plan.keep_others else link.addresses - plan.addresses

@@ -115,6 +115,15 @@ class MetadataDriver:
         write = desired.settings if observed.settings != desired.settings else None
         return Change(write=write, start=not observed.running)
 
+    def explain(self, change: Change) -> tuple[str, ...]:
+        """Tell how the proxy differs."""
+        told = (
+            ("the metadata proxy runs, but is not wanted", change.stop),
+            ("the settings of the metadata proxy differ", change.write is not None),
+            ("the metadata proxy does not run", change.start),
+        )
+        return tuple(line for line, is_so in told if is_so)
+
     def apply(self, change: Change) -> None:
         """Do it; raises DaemonDied when the proxy does not stay up."""
         if change.stop:
