@@ -50,6 +50,8 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
             "httpcore=WARNING",
             "oslo_messaging._drivers=WARNING",
             "oslo_service=WARNING",
+            # It logs tracebacks of what it raises; the store says the same in one sentence.
+            "oslo_db.sqlalchemy.exc_filters=CRITICAL",
             "alembic.autogenerate=WARNING",
             "alembic.runtime.plugins=WARNING",
         ],

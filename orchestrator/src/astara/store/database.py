@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LANE_WIDTH = 4
+# SQLSTATE of a missing table in MariaDB and PostgreSQL; oslo.db knows that of SQLite alone.
+_NO_TABLE = ("42S02", "42P01")
 SPARE_S = 1.0  # lets the driver's own, better worded, time-out come first
 
 
@@ -77,21 +79,20 @@ class Database:
         try:
             with mode.connection.using(_Call()) as connection:
                 return work(connection)
-        except db_exception.DBNonExistentTable as error:
-            raise errors.NotMigrated(
-                f"{self.name} has no table {error.table}: run astara-dbsync upgrade"
-            ) from error
         except db_exception.DBDuplicateEntry:
             raise
         except (db_exception.DBError, sa.exc.SQLAlchemyError, OSError) as error:
-            raise errors.Unavailable(f"{self.name}: {_first_line(error)}") from error
+            raise self._told(error) from error
 
-
-def _first_line(error: Exception) -> str:
-    """Give what the server said, without the statement and its values."""
-    cause = getattr(error, "inner_exception", None) or error
-    cause = getattr(cause, "orig", None) or cause
-    return next(iter(str(cause).splitlines()), type(cause).__name__)
+    def _told(self, error: Exception) -> errors.StoreError:
+        """Turn what a driver raised into what the caller does about it."""
+        cause = getattr(error, "inner_exception", None) or error
+        cause = getattr(cause, "orig", None) or cause
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+        state = getattr(cause, "sqlstate", None)
+        if isinstance(error, db_exception.DBNonExistentTable) or state in _NO_TABLE:
+            return errors.NotMigrated(f"{self.name}: {reason}: run astara-dbsync upgrade")
+        return errors.Unavailable(f"{self.name}: {reason}")
 
 
 def _prepare(engine: Any) -> None:

@@ -48,20 +48,26 @@ def make_ready(base: database.Database) -> None:
     """Migrate an embedded database; raise `NotMigrated` if another one needs the operator."""
     if address.embedded(base.url):
         with _alone(base):
-            if current(base) != tables.REVISION:
+            if not _good_enough(current(base)):
                 upgrade(base)
         return
     found = current(base)
-    if found == tables.REVISION:
-        return
-    if found is not None and found > tables.REVISION:
-        # A rolling upgrade migrates first; migrations leave the previous release working.
-        LOG.warning("database.newer found=%s known=%s", found, tables.REVISION)
+    if _good_enough(found):
         return
     raise errors.NotMigrated(
         f"{base.name} is at revision {found or 'none'}, this release needs {tables.REVISION}: "
         "run astara-dbsync upgrade"
     )
+
+
+def _good_enough(found: str | None) -> bool:
+    """Tell whether this release works with a revision: its own, or that of a later release.
+
+    A rolling upgrade migrates first, and migrations leave the previous release working.
+    """
+    if found is not None and found > tables.REVISION:
+        LOG.warning("database.newer found=%s known=%s", found, tables.REVISION)
+    return found is not None and found >= tables.REVISION
 
 
 def prepare_place(base: database.Database) -> None:
