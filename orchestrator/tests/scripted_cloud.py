@@ -112,6 +112,20 @@ class ScriptedInstance:
     def begin_walk(self):
         pass
 
+    def describe(self, *, ports=False):
+        server = self.cloud.read("servers", self.id) or {}
+        return instance_port.Description(
+            name=f"name-of-{self.id}",
+            server_id=f"server-of-{self.id}" if server else "",
+            digest=server.get("applied") or "",
+            ports=tuple(instance_port.PortView("carrier", f"p-{n}", n) for n in self.networks)
+            if ports
+            else (),
+        )
+
+    def use_image(self, image_id):
+        self.image_id = image_id
+
     def _read_router(self):
         router = self.cloud.read("routers", self.id)
         if router is None:

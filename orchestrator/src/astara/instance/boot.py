@@ -32,7 +32,7 @@ def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
         _remove_unusable(tools, found)
     memory.forget_server()
     plug = _prepare_ports(tools, memory, router)
-    server_id = _request(tools, router, plug)
+    server_id = _request(tools, router, plug, memory.image_id or tools.settings.image_id)
     memory.server = Server(id=server_id, status="BUILD", name=names.server(router.id))
     LOG.info("server.requested router=%s server=%s ports=%s", router.id, server_id, len(plug.macs))
     return True
@@ -85,7 +85,7 @@ def _free(tools: Tools, port: Port) -> None:
     tools.neutron.update_port(port.id, {"device_id": "", "device_owner": ""})
 
 
-def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug) -> str:
+def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, image_id: str) -> str:
     """Ask Nova for the server; what it refuses counts as a failed boot."""
     if plug.management is None:
         raise instance_port.Retry(f"no management port for router {router.id}")
@@ -100,7 +100,7 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug) -> s
     )
     request = ServerRequest(
         name=names.server(router.id),
-        image_id=tools.settings.image_id,
+        image_id=image_id,
         flavor_id=tools.flavor_id(),
         port_ids=(plug.management.id, *(port.id for port in plug.carriers.values())),
         user_data=userdata.render(first_boot),

@@ -29,6 +29,7 @@ class Memory:
     answering: bool = False
     serving: bool = False
     shown: Report | None = None
+    image_id: str | None = None  # asked for by an operator in place of the configured one
 
     def forget_walk(self) -> None:
         """Forget what belongs to one walk."""

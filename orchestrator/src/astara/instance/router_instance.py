@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from .. import events
 from ..clients import errors, topology
 from ..drivers.router import needs
+from ..machine import instance_port
 from ..machine.vocabulary import InstanceState
-from . import boot, configure, failures, ports, probe, replug, report, stop, verdict
+from . import boot, configure, describe, failures, ports, probe, replug, report, stop, verdict
 from .memory import Memory
 from .tools import Tools
 
@@ -28,6 +29,7 @@ class RouterInstance:
         self._memory = Memory()
         self._state = InstanceState.DOWN
         self._applied_generation: str | None = None
+        self._applied_digest = ""
         self._told_about_ha = False
 
     @property
@@ -83,6 +85,16 @@ class RouterInstance:
         """Those of ``networks`` whose ports are part of the document: the internal ones."""
         last = self._memory.last_detail
         return needs.internal_networks(last) if last is not None else frozenset()
+
+    def describe(self, *, ports: bool = False) -> instance_port.Description:
+        """What is known, for people; reads references that another thread may be replacing."""
+        return describe.describe(
+            self._tools, self._memory, digest=self._applied_digest, ports=ports
+        )
+
+    def use_image(self, image_id: str | None) -> None:
+        """Boot the next servers from that image."""
+        self._memory.image_id = image_id
 
     def begin_walk(self) -> None:
         """Forget what belongs to the walk before."""
@@ -162,6 +174,7 @@ class RouterInstance:
         with self._verb():
             router_id = self._resource.id
             self._applied_generation = None
+            self._applied_digest = ""
             if stop.servers_remain(self._tools, self._memory, router_id):
                 return self._enter(InstanceState.RESTART_NEEDED)
             if not final:
@@ -264,6 +277,8 @@ class RouterInstance:
         self._state = state
         if state is InstanceState.CONFIGURED:
             self._applied_generation = self.generation
+            if self._memory.status is not None:
+                self._applied_digest = self._memory.status.digest or ""
         self._tell_neutron()
         return state
 

@@ -9,7 +9,7 @@ import logging
 import threading
 import typing
 
-from . import instance_port, table
+from . import history, instance_port, table
 from .collapse import collapse
 from .outcome import Finished, Idle, Misplaced, Outcome, Wake
 from .patience import NEVER, Patience, Policy
@@ -49,8 +49,10 @@ class Automaton:
         policy: Policy,
         time: "clock.Clock",
         owns: "Callable[[str], bool]" = lambda _tenant_id: True,
+        moves: history.History | None = None,
     ) -> None:
         self.instance = instance
+        self.history = moves or history.History(time)
         self.state = WalkState.CALC_ACTION
         self.action: Action | None = None
         self._policy = policy
@@ -64,6 +66,7 @@ class Automaton:
         self._misses = 0  # silent probes in a row
         self._looks = 0  # looks at a booting server
         self._after_s = 0.0  # what the other side asked for before a retry
+        self._said = ""  # why the step that was just executed failed
         self._told: set[tuple[str, ...]] = set()  # what the log said since the walk began
         self._execute: dict[WalkState, Callable[[Action], frozenset[Fact]]] = {
             WalkState.CALC_ACTION: self._calc_action,
@@ -91,6 +94,11 @@ class Automaton:
         """Give the actions that no walk has taken up yet."""
         with self._lock:
             return frozenset(self._pending)
+
+    @property
+    def attempts(self) -> int:
+        """Give how often a boot or a document failed in a row."""
+        return max(self._boots, self._refusals, self._misses)
 
     # -- the walk
     # ----------------------------------------------------------------------------------
@@ -144,6 +152,7 @@ class Automaton:
         view = table.View(self.action, seen, facts)
         row = table.decide(self.state, view)
         self._log_step(row, view)
+        self.history.note(row, view, self._said)
         if row.gives_up:
             self.instance.set_error(row.reason)
             self._patience.all_over()
@@ -154,24 +163,30 @@ class Automaton:
     def _attempt(self, action: Action) -> tuple[frozenset[Fact], InstanceState]:
         """Execute the state; turn what it raises into facts."""
         self._after_s = 0.0
+        self._said = ""
         try:
             facts = self._execute[self.state](action)
         except instance_port.Retry as reason:
             LOG.info("step.retried %s reason=%s", self._names(), reason)
+            self._said = str(reason)
             self._after_s = reason.after_s or 0.0
             facts = self._away()
         except instance_port.BootFailed as reason:
+            self._said = str(reason)
             LOG.warning("boot.failed %s count=%d reason=%s", self._names(), self._boots, reason)
             return NEVER, InstanceState.DOWN
         except instance_port.ConfigureFailed as reason:
+            self._said = str(reason)
             facts = self._refused(str(reason))
         except instance_port.OperatorError as reason:
             LOG.error("operator.needed %s reason=%s", self._names(), reason)
-            self.instance.set_error(str(reason))
+            self._said = str(reason)
+            self.instance.set_error(self._said)
             facts = frozenset({Fact.COOLING})
         except _ElsewhereError:
             raise
-        except Exception:  # the boundary of one step: whatever it is, the other resources go on
+        except Exception as fault:  # the boundary of one step: the other resources go on
+            self._said = f"{type(fault).__name__}: {fault}"
             LOG.exception("step.crashed %s", self._names())
             facts = self._away()
         return facts, self.instance.state
@@ -222,11 +237,13 @@ class Automaton:
             # Only now: what dies right after its first configuration must not boot for ever.
             self._boots = self._refusals = 0
             self._patience.success()
+            self.history.succeed()
         return NEVER
 
     def _create(self, _action: Action) -> frozenset[Fact]:
         if self._boots >= self._policy.boot_attempts:
-            self.instance.set_error(f"{self._boots} boots in a row failed")
+            self._said = f"{self._boots} boots in a row failed: {self.history.error}"
+            self.instance.set_error(self._said)
             return NEVER
         self._patience.waited_s("create")
         self._boots += 1
@@ -268,7 +285,8 @@ class Automaton:
         self._refusals = 0
         if self.instance.serving:
             # It still serves the former document, which is more than a new server would.
-            self.instance.set_error(f"the appliance refuses its configuration: {reason}")
+            self._said = f"the appliance refuses its configuration: {reason}"
+            self.instance.set_error(self._said)
             return NEVER
         return frozenset({Fact.REFUSED, Fact.EXHAUSTED})
 

@@ -73,6 +73,26 @@ class OperatorError(InstanceError):
     """Say that nothing but a human can change the outcome; the text names the remedy."""
 
 
+class PortView(msgspec.Struct, frozen=True):
+    """One port of an instance, for people: `use` is management, carrier, interface or gateway."""
+
+    use: str
+    id: str
+    network_id: str
+    mac_address: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What is known about an instance, for people; empty where nothing is known yet."""
+
+    name: str = ""
+    server_id: str = ""
+    address: str = ""  # on the management network
+    digest: str = ""  # of the document that the appliance is known to run
+    ports: tuple[PortView, ...] = ()
+
+
 class Instance(typing.Protocol):
     """What serves one resource: today one server, later a pair."""
 
@@ -132,6 +152,18 @@ class Instance(typing.Protocol):
     @property
     def port_networks(self) -> frozenset[str]:
         """Give those of `networks` whose ports are part of the document: the internal ones."""
+
+    def describe(self, *, ports: bool = False) -> Description:
+        """Tell what is known, without asking anybody; `ports` costs a little more.
+
+        Unlike the verbs it may be called by any thread at any time.
+        """
+
+    def use_image(self, image_id: str | None) -> None:
+        """Boot the next servers of this resource from that image; None: the configured one.
+
+        Like `describe`, callable by any thread. It lasts as long as this object.
+        """
 
     def begin_walk(self) -> None:
         """Forget what was read from Neutron: the next call that needs it reads it again."""

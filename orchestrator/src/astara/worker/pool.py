@@ -26,6 +26,7 @@ class Pool:
     def __init__(self, slots: registry.Registry, threads: int, halt: "Callable[[], bool]") -> None:
         self._slots = slots
         self._halt = halt
+        self._doing: dict[str, tuple[str, float]] = {}  # by thread: resource, and since when
         self._threads = [
             threading.Thread(target=self._run, name=f"t{number:02d}", daemon=True)
             for number in range(threads)
@@ -43,11 +44,23 @@ class Pool:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def doing(self) -> "list[tuple[str, bool, str, float]]":
+        """Say of each thread: name, whether it lives, its resource or nothing, for how long."""
+        now = time.monotonic()
+        lines = []
+        for thread in self._threads:
+            resource_id, since_s = self._doing.get(thread.name, ("", now))
+            lines.append((thread.name, thread.is_alive(), resource_id, now - since_s))
+        return lines
+
     def _run(self) -> None:
+        name = threading.current_thread().name
         while (slot := self._slots.take()) is not None:
+            self._doing[name] = (slot.resource.id, time.monotonic())
             try:
                 ended = slot.automaton.run(self._halt)
             except Exception:  # the boundary of one walk: a bug costs this resource a pause
                 LOG.exception("walk.crashed %s=%s", slot.resource.driver, slot.resource.id)
                 ended = outcome.Wake(CRASH_PAUSE_S)
             self._slots.give_back(slot, ended)
+            self._doing[name] = ("", time.monotonic())

@@ -40,7 +40,16 @@ class Phase(enum.Enum):
 class Slot:
     """One resource and its automaton."""
 
-    __slots__ = ("audit_id", "automaton", "interrupts", "keys", "phase", "resource", "timer")
+    __slots__ = (
+        "audit_id",
+        "automaton",
+        "interrupts",
+        "keys",
+        "phase",
+        "resource",
+        "timer",
+        "wake_s",
+    )
 
     def __init__(self, resource: events.Resource, machine: automaton.Automaton) -> None:
         self.resource = resource
@@ -49,6 +58,7 @@ class Slot:
         self.keys: frozenset[_Key] | None = None  # None until the first walk has looked
         self.interrupts: frozenset[Action] = frozenset()
         self.timer = 0  # the number of the timer that counts; others are stale
+        self.wake_s = 0.0  # when the timer that counts is due
         self.audit_id = ""  # the last audit that named this resource
 
 
@@ -215,7 +225,8 @@ class Registry:
         slot.phase = Phase.WAITING
         slot.interrupts = interrupts
         slot.timer = next(self._timer_numbers)
-        heapq.heappush(self._timers, (self._clock.monotonic() + delay_s, slot.timer, slot))
+        slot.wake_s = self._clock.monotonic() + delay_s
+        heapq.heappush(self._timers, (slot.wake_s, slot.timer, slot))
         self._changed.notify()  # a thread that sleeps for longer must learn of it
 
     def _index(self, slot: Slot) -> None:
@@ -262,6 +273,24 @@ class Registry:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def slot(self, resource_id: str) -> Slot | None:
+        """Give the slot of a resource to look at; None if this worker has none."""
+        with self._changed:
+            return self._slots.get(resource_id)
+
+    def all_slots(self) -> list[Slot]:
+        """Give all slots, to look at without the lock: they change meanwhile."""
+        with self._changed:
+            return list(self._slots.values())
+
+    def submit(self, resource_id: str, action: Action) -> bool:
+        """Ask for an action on a resource that is here; False if it is not."""
+        with self._changed:
+            slot = self._slots.get(resource_id)
+            if slot is not None:
+                self._submit(slot, action)
+            return slot is not None
 
     def census(self) -> dict[str, int]:
         """Count slots by phase, for the log and for tests."""
