@@ -53,11 +53,7 @@ extension_drivers = port_security,tag_ports_during_bulk_creation,dns
 [astara]
 service_project_id = {service_project_id}
 [quotas]
-quota_network = -1
-quota_subnet = -1
-quota_port = -1
-quota_router = -1
-quota_floatingip = -1
+quota_driver = neutron.db.quota.driver_null.DbQuotaDriverNull
 """
 
 statements = 0

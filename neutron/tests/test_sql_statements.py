@@ -10,7 +10,7 @@ pytestmark = pytest.mark.functional
 @pytest.fixture(scope="module")
 def routers(neutron: Any, external: Any) -> list[str]:
     made = []
-    for number in range(4):
+    for number in range(3):
         net = neutron.network(name=f"many-{number}")
         router = neutron.tenant.create(
             "router", name="many", external_gateway_info={"network_id": external["id"]}

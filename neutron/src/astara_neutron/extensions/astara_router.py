@@ -7,13 +7,17 @@ filters, `fields` and policy from the attribute map below; the plug-in answers.
 
 from typing import Any
 
-from neutron.api.v2 import resource_helper
-from neutron_lib.api import extensions
-from neutron_lib.plugins import constants
+from neutron import policy
+from neutron.api import extensions as neutron_extensions
+from neutron.api.v2 import base, resource
+from neutron_lib.api import extensions, faults
+from neutron_lib.plugins import constants, directory
 
+from astara_neutron import policies
 from astara_neutron.extensions import ROUTERS_ALIAS
 
 COLLECTION = "astara_routers"
+RESOURCE = "astara_router"
 
 
 def _shown(**more: Any) -> dict[str, Any]:
@@ -39,6 +43,19 @@ ATTRIBUTES = {
         "floatingips": _shown(),
     }
 }
+
+
+class RouterController(base.Controller):
+    """Neutron's controller, but it asks the policy once for a list and not for each item of it.
+
+    The rule does not depend on whose router it is, and the items of an audit are many: asking for
+    each takes twice as long as reading all of them.
+    """
+
+    def index(self, request: Any, **_arguments: Any) -> Any:
+        """Answer a page; 403 for those who may not see all of it."""
+        policy.enforce(request.context, policies.GET_ROUTER, {}, pluralized=COLLECTION)
+        return self._items(request, do_authz=False)
 
 
 class Astara_router(extensions.ExtensionDescriptor):  # noqa: N801 - Neutron derives it from the file
@@ -67,11 +84,18 @@ class Astara_router(extensions.ExtensionDescriptor):  # noqa: N801 - Neutron der
     @classmethod
     def get_resources(cls) -> list[Any]:
         """Return the collection, answered by the router plug-in."""
-        plural = resource_helper.build_plural_mappings({}, ATTRIBUTES)
-        resources: list[Any] = resource_helper.build_resource_info(
-            plural, ATTRIBUTES, constants.L3, translate_name=True, register_quota=False
+        attributes = ATTRIBUTES[COLLECTION]
+        controller = RouterController(
+            directory.get_plugin(constants.L3),
+            COLLECTION,
+            RESOURCE,
+            attributes,
+            allow_pagination=True,
+            allow_sorting=True,
         )
-        return resources
+        answering = resource.Resource(controller, faults.FAULT_MAP)
+        path = COLLECTION.replace("_", "-")
+        return [neutron_extensions.ResourceExtension(path, answering, attr_map=attributes)]
 
     def get_extended_resources(self, version: str) -> dict[str, Any]:
         """Return the attribute map, which the API layer needs to filter and to show."""
