@@ -15,7 +15,7 @@ from .. import clock, events, inbox, scheduler
 from ..conf import identity
 from ..machine import automaton, instance_port, patience
 from ..supervisor import roles
-from . import pool, registry
+from . import control, control_protocol, pool, registry
 
 LOG = logging.getLogger(__name__)
 
@@ -58,12 +58,16 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     threads = pool.Pool(slots, conf.num_worker_threads, stop.is_set)
     name = scheduler.worker_name(number)
     incoming = inbox.Inbox(scheduler.socket_path(conf.state_path, name), slots.handle)
+    desk = control.Desk(conf.host, number, slots, threads, factory)
+    questions = control.Server(control_protocol.path_of(conf.state_path, number), desk.answer)
     threads.start()
     incoming.start()
+    questions.start()
     outgoing.send(events.AuditRequest(f"{name} started"))
     LOG.info("worker.started number=%d threads=%d", number, conf.num_worker_threads)
     stop.wait()
     incoming.close()
+    questions.close()
     slots.close()
     drained = threads.join(conf.shutdown_timeout)
     outgoing.close()
