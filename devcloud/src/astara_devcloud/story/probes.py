@@ -6,6 +6,8 @@ nothing about Astara: they return what was seen. Every wait has a deadline.
 
 import dataclasses
 import json
+import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -168,3 +170,73 @@ class Stream:
                 return True
             time.sleep(0.05)
         return False
+
+
+class Capture:
+    """Packets that pass a device of a vantage, as tcpdump shows them; a context manager.
+
+    `lines` are complete after the block.
+    """
+
+    def __init__(self, vantage: Vantage, device: str, expression: str) -> None:
+        options = ("-i", device, "-n", "-l", "-q", "--immediate-mode", "-p", expression)
+        self._argv = vantage.command("tcpdump", *options)
+        self._output: IO[str] | None = None
+        self._errors: IO[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self.lines: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._output = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            self._argv, stdout=self._output, stderr=self._errors, text=True
+        )
+        wait_until(lambda: "listening on" in _text(self._errors), "tcpdump", 10, every_s=0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self.lines = _text(self._output).splitlines()
+        for file in (self._output, self._errors):
+            if file is not None:
+                file.close()
+
+    def holding(self, *words: str) -> list[str]:
+        """Return the lines that have one of `words` in them."""
+        return [line for line in self.lines if any(word in line for word in words)]
+
+
+def _text(file: IO[str] | None) -> str:
+    if file is None:
+        return ""
+    # Not by seek and read: whoever writes has the same position in the file.
+    return os.pread(file.fileno(), 2**20, 0).decode(errors="replace")
+
+
+def lease(vantage: Vantage, *wanted: str, device: str = "eth0") -> dict[str, str] | None:
+    """Ask for an IPv4 lease, in addition to what the vantage has; None if there was no answer.
+
+    `wanted` are names of options as busybox's udhcpc knows them. The answer holds what it hands
+    to its script: ip, mask, router, dns, mtu, staticroutes and so on.
+    """
+    asked = [word for name in wanted for word in ("-O", name)]
+    with tempfile.TemporaryDirectory() as directory:
+        script = pathlib.Path(directory, "show")
+        # The news of a lease is shown and nothing is changed.
+        script.write_text('#!/bin/sh\n[ "$1" = bound ] && exec env\nexit 0\n')
+        script.chmod(0o755)
+        done = vantage.run(
+            *("env", "-i", "PATH=/usr/bin:/bin", "busybox", "udhcpc", "-f", "-q", "-n"),
+            *("-i", device, "-s", str(script), "-t", "5", "-T", "1", *asked),
+        )
+    if done.returncode != 0:
+        return None
+    pairs = (line.partition("=") for line in done.stdout.splitlines() if "=" in line)
+    return {name: value for name, _, value in pairs}
