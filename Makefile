@@ -42,3 +42,4 @@ unit: ## Run the quick tests only
 
 docs: ## Write the generated reference pages
 	$(PYTHON) -m astara_contract.reference docs/reference
+	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astara_appliance import clock, errors, facts, pipeline, store
+from astara_appliance import clock, errors, facts, ledger, pipeline, store, watch
 from astara_appliance.drivers import base
 from astara_contract.errors import ContractError
 
@@ -35,7 +35,7 @@ class HostnameInMemory:
         self._verb("check", desired)
 
     def observe(self):
-        self._verb("observe")
+        self._verb("observe", None)
         return self.world
 
     def diff(self, observed, desired):
@@ -381,6 +381,46 @@ def test_confirmation_of_a_former_owner_is_refused(world):
     trial = world.put("b", epoch=5, confirm_within_s=60).trial
     with pytest.raises(errors.StaleEpoch):
         world.line.confirm(trial.digest, epoch=4)
+
+
+def test_drift_is_put_right_on_a_period_and_counted(world, eventually):
+    world.put("a")
+    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), 0.05)
+    watching.start()
+    try:
+        world.drivers[1].world = "drifted"
+        eventually(lambda: world.worlds() == ["a"] * 3, what="repair")
+        times = world.line.ledger.times
+        eventually(lambda: times(ledger.Event.REPAIRED, "two") == 1, what="count")
+        assert times(ledger.Event.REPAIRED, "one") == 0
+        world.drivers[0].fail[("apply", None)] = OSError("broken")
+        world.drivers[0].world = "drifted"
+        eventually(lambda: times(ledger.Event.REPAIR_FAILED, "one") >= 1, what="failure")
+    finally:
+        watching.stop()
+
+
+def test_trial_ends_in_its_time_without_being_asked(world, eventually):
+    world.put("a")
+    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), 3600)
+    watching.start()
+    try:
+        world.put("b", confirm_within_s=1)
+        watching.document_changed()
+        assert world.hostnames() == ("a", "b")
+        world.later(1)
+        eventually(lambda: world.worlds() == ["a"] * 3, what="end of the trial")
+    finally:
+        watching.stop()
+
+
+def test_drift_is_told_by_driver(world):
+    world.put("a")
+    assert world.line.drift() == {"one": (), "two": (), "three": ()}
+    world.drivers[1].world = "drifted"
+    world.drivers[2].fail[("observe", None)] = OSError("cannot look")
+    assert world.line.drift() == {"one": (), "two": ("is not a",), "three": ("cannot look",)}
+    assert world.worlds() == ["a", "drifted", "a"]
 
 
 def _disk_full(committed):

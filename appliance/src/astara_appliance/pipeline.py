@@ -26,13 +26,15 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from astara_contract import document as contract
+from astara_contract import errors as contract_errors
 
-from . import clock, errors, facts, stages, store
-from .drivers import registry
+from . import clock, errors, facts, ledger, stages, store
+from .drivers import base, registry
 
 LOG = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 20.0
+_UNKNOWN = "nobody knows what was committed: the next push decides"
 
 
 class Pipeline:
@@ -55,6 +57,13 @@ class Pipeline:
         self._moment = moment
         self._stages = stages.Stages()
         self._committed = keep.load()
+        self._is_settled = False
+        self.ledger = ledger.Ledger()
+
+    @property
+    def driver_names(self) -> tuple[str, ...]:
+        """The drivers, in the order in which they are applied."""
+        return tuple(driver.name for driver in self._drivers)
 
     @property
     def committed(self) -> store.Committed:
@@ -74,7 +83,11 @@ class Pipeline:
         With `confirm_within_s` it is on trial for that time, unless it is what is committed
         anyway. Raises ContractError for a bad document, else a PushError.
         """
-        document = contract.parse(source)
+        try:
+            document = contract.parse(source)
+        except contract_errors.ContractError:
+            self.ledger.count(ledger.Event.REFUSED)
+            raise
         with self._alone():
             self._accept_epoch(epoch)
             return self._put(document, confirm_within_s)
@@ -91,35 +104,65 @@ class Pipeline:
                 if trial is None or trial.digest != digest or not self.trial_left_s():
                     raise errors.NotOnTrial(digest)
                 self._save(_promoted(self._committed, trial.document, digest))
+                self.ledger.count(ledger.Event.TRIAL_CONFIRMED)
                 LOG.info("trial-confirmed digest=%s", digest[:12])
             return self._committed
 
-    def repair(self) -> tuple[str, ...]:
+    def repair(self, *, wait: bool = False) -> tuple[str, ...]:
         """Undo drift from the document, or a trial whose time is over; return the drivers that had
         to act.
 
         Networks whose NIC is missing are left out. Before the first push everything but management
-        is closed. Does nothing while a push is being applied. Raises PushFailed.
+        is closed. Does nothing while a push is being applied; with `wait` it stands in line.
+        Raises PushFailed, with `wait` also Busy.
         """
-        if self._store.unreadable or not self._lock.acquire(blocking=False):
-            return ()
+        timeout_s = self._lock_timeout_s if wait else 0.0
         try:
-            self._end_overdue_trial()
-            changed, failures = self._converge()
-        finally:
-            self._lock.release()
-        if failures:
-            raise failures[0]
-        return changed
+            with self._alone(timeout_s):
+                return () if self._store.unreadable else self._repair()
+        except errors.Busy:
+            if wait:
+                raise
+            return ()
+
+    def drift(self) -> dict[str, tuple[str, ...]]:
+        """Return for each driver what differs from the document, in words; nothing is changed."""
+        if self._store.unreadable:
+            return dict.fromkeys(self.driver_names, (_UNKNOWN,))
+        with self._alone():
+            present, wanted = self._wanted()
+            found: dict[str, tuple[str, ...]] = {}
+            for driver in self._drivers:
+                try:
+                    step = stages.plan(driver, stages.pruned(wanted, present), present)
+                    found[driver.name] = self._stages.differences(step)
+                except errors.PushFailed as failure:
+                    found[driver.name] = (failure.reason,)
+        unplugged = stages.unplugged(wanted, present)
+        return {name: (*unplugged.get(name, ()), *lines) for name, lines in found.items()}
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=self._lock_timeout_s):
+    def _alone(self, timeout_s: float | None = None) -> Iterator[None]:
+        if not self._lock.acquire(
+            timeout=self._lock_timeout_s if timeout_s is None else timeout_s
+        ):
             raise errors.Busy("another document is being applied")
         try:
             yield
         finally:
             self._lock.release()
+
+    def _repair(self) -> tuple[str, ...]:
+        ended = self._end_overdue_trial()
+        changed, failures = self._converge()
+        if self._is_settled and not ended:
+            self.ledger.count(ledger.Event.REPAIRED, changed)
+            failed = [failure.driver for failure in failures]
+            self.ledger.count(ledger.Event.REPAIR_FAILED, failed)
+        if failures:
+            raise failures[0]
+        self._is_settled = True
+        return changed
 
     def _put(self, document: contract.Document, confirm_within_s: int | None) -> store.Committed:
         steps = self._prepare(document)
@@ -128,6 +171,7 @@ class Pipeline:
             seconds = self._bring_into_effect(steps)
             self._commit(document, digest, confirm_within_s)
         except errors.PushFailed as failure:
+            self.ledger.count(ledger.Event.FAILED)
             rolled_back = not self._converge()[1]
             LOG.error(
                 "push-failed driver=%s rolled_back=%s reason=%s",
@@ -138,6 +182,8 @@ class Pipeline:
             raise errors.PushFailed(
                 failure.driver, failure.reason, rolled_back=rolled_back
             ) from failure
+        self._is_settled = True
+        self.ledger.spend(seconds)
         changed = ",".join(f"{name}:{spent:.3f}s" for name, spent in seconds.items())
         LOG.info(
             "push-applied digest=%s changed=%s trial_s=%s",
@@ -156,6 +202,7 @@ class Pipeline:
             for step in steps:
                 self._stages.check(step)
         except errors.PushFailed as failure:
+            self.ledger.count(ledger.Event.REFUSED)
             LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
             raise
         return steps
@@ -194,10 +241,10 @@ class Pipeline:
         )
         self._save(msgspec.structs.replace(before, trial=trial))
 
-    def _end_overdue_trial(self) -> None:
+    def _end_overdue_trial(self) -> bool:
         trial = self._committed.trial
         if trial is None or self.trial_left_s():
-            return
+            return False
         LOG.warning("trial-over digest=%s back_to=%s", trial.digest, self._committed.digest)
         ended = msgspec.structs.replace(self._committed, trial=None)
         try:
@@ -206,6 +253,8 @@ class Pipeline:
             # Going back matters more; the time of what the file says is over all the same.
             LOG.error("trial-not-forgotten reason=%s", failure.reason)
             self._committed = ended
+        self.ledger.count(ledger.Event.TRIAL_ENDED)
+        return True
 
     def _save(self, committed: store.Committed) -> None:
         try:
@@ -216,6 +265,9 @@ class Pipeline:
             raise errors.PushFailed("store", reason) from error
         self._committed = committed
 
+    def _wanted(self) -> tuple[base.Facts, contract.Document]:
+        return facts.gather(self._names), store.document_in_effect(self._committed)
+
     def _converge(self) -> tuple[tuple[str, ...], list[errors.PushFailed]]:
         """Lead every driver to the document, whatever becomes of the others.
 
@@ -223,8 +275,8 @@ class Pipeline:
         """
         changed: list[str] = []
         failures: list[errors.PushFailed] = []
-        present = facts.gather(self._names)
-        document = stages.pruned(store.document_in_effect(self._committed), present)
+        present, wanted = self._wanted()
+        document = stages.pruned(wanted, present)
         for driver in self._drivers:
             try:
                 step = stages.plan(driver, document, present)

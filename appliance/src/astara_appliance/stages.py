@@ -55,6 +55,13 @@ class Stages:
         self._in_effect[driver.name] = fingerprint(desired)
         return False
 
+    def differences(self, step: Step) -> tuple[str, ...]:
+        """Tell what drifted; nothing is changed."""
+        driver, desired = step
+        with blamed_on(driver):
+            change = driver.diff(driver.observe(), desired)
+            return driver.explain(change) if change else ()
+
     def verify(self, step: Step) -> None:
         """See that the plan is in effect."""
         with blamed_on(step.driver):
@@ -94,6 +101,16 @@ def pruned(document: contract.Document, present: base.Facts) -> contract.Documen
     if len(networks) == len(document.networks):
         return document
     return msgspec.structs.replace(document, networks=networks)
+
+
+def unplugged(document: contract.Document, present: base.Facts) -> dict[str, tuple[str, ...]]:
+    """Return the networks whose NIC is missing, as differences of the driver that minds NICs."""
+    lines = tuple(
+        f"NIC {n.interface.lladdr or n.interface.ifname} of network {n.network_id} is not plugged"
+        for n in document.networks
+        if present.find(n.interface) is None
+    )
+    return {"interfaces": lines}
 
 
 def fingerprint(desired: Any) -> bytes:

@@ -35,9 +35,15 @@ class Reachability:
 class Watch:
     """Both loops and what they found."""
 
-    def __init__(self, line: pipeline.Pipeline, names: facts.NicNames) -> None:
+    def __init__(
+        self,
+        line: pipeline.Pipeline,
+        names: facts.NicNames,
+        repair_every_s: float = REPAIR_EVERY_S,
+    ) -> None:
         self._line = line
         self._names = names
+        self._repair_every_s = repair_every_s
         self._stopped = threading.Event()
         self._repair_now = threading.Event()
         self._probe_now = threading.Event()
@@ -62,7 +68,11 @@ class Watch:
 
     def _repair_loop(self) -> None:
         self._every(
-            self._repair, self._repair_now, REPAIR_EVERY_S, REPAIR_RETRY_S, self._until_trial_ends
+            self._repair,
+            self._repair_now,
+            self._repair_every_s,
+            REPAIR_RETRY_S,
+            self._until_trial_ends,
         )
 
     def _probe_loop(self) -> None:

@@ -6,8 +6,8 @@ It decides what belongs together and nothing else. Called by the server once per
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from . import clock, facts, pipeline, store, watch
-from .api import routes
+from . import clock, facts, inventory, pipeline, store, watch
+from .api import routes, views
 from .drivers import registry
 
 if TYPE_CHECKING:
@@ -22,13 +22,11 @@ def build(paths: "Paths", management_mac: str) -> "flask.Flask":
     line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))
     watching = watch.Watch(line, names)
     watching.start()
+    agent = inventory.Agent(
+        version=importlib.metadata.version("astara-appliance"),
+        booted_at=clock.booted_at(),
+        started_at=clock.now(),
+    )
     return routes.build_app(
-        routes.Parts(
-            line=line,
-            names=names,
-            watch=watching,
-            agent_version=importlib.metadata.version("astara-appliance"),
-            booted_at=clock.booted_at(),
-            agent_started_at=clock.now(),
-        )
+        views.Parts(line=line, names=names, watch=watching, paths=paths, agent=agent)
     )

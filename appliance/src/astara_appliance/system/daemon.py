@@ -64,6 +64,10 @@ class Daemons:
         self._run_dir = run_dir
         self._log_dir = log_dir
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all daemons that were started and not stopped since."""
+        return tuple(sorted(path.stem for path in self._run_dir.glob("*.pid")))
+
     def find(self, name: str) -> RunningDaemon | None:
         """Return the live process of daemon `name`, None if it does not run."""
         recorded = files.read_file(self._pid_file(name))
