@@ -5,7 +5,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from astara_contract import document as contract
@@ -283,6 +283,8 @@ def test_whatever_is_sent_parses_or_is_refused_by_contract_error(value: object) 
 
 
 @given(st.text())
+@example("\x85")
+@example("\u2028")
 def test_no_accepted_text_holds_a_line_break(text: str) -> None:
     try:
         document = contract.parse(changed("networks.2.name", text))

@@ -29,7 +29,7 @@ OptionalIdentifier = Annotated[
 Text = Annotated[
     str,
     Meta(
-        pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]{0,255}$(?!\n)",
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,255}$(?!\n)",
         description="Human text on one line, without control characters.",
     ),
 ]
