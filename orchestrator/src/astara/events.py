@@ -73,7 +73,18 @@ class AuditRequest(msgspec.Struct, frozen=True, tag="audit_request"):
     reason: str
 
 
-Message = Event | Hint | PollSlice | AuditEnd | AuditRequest
+class Membership(msgspec.Struct, frozen=True, tag="membership"):
+    """Tell which nodes share the work.
+
+    `lease_until` is the moment, by the monotonic clock of this machine, from which our own
+    membership is no longer certain.
+    """
+
+    hosts: tuple[str, ...]
+    lease_until: float
+
+
+Message = Event | Hint | PollSlice | AuditEnd | AuditRequest | Membership
 
 # One datagram of a SOCK_SEQPACKET socket; ids and words only, so this is ample.
 MAX_BYTES = 16384

@@ -10,11 +10,22 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from .. import bus
-from . import audit, database, identity, management, metadata, process, router, timing, validation
+from . import (
+    audit,
+    coordination,
+    database,
+    identity,
+    management,
+    metadata,
+    process,
+    router,
+    timing,
+    validation,
+)
 
 PROJECT = "astara-orchestrator"
 DEFAULT_FILE = "/etc/astara/orchestrator.ini"
-_CONCERNS = (process, timing, management, metadata, router, audit, database)
+_CONCERNS = (process, timing, management, metadata, router, audit, database, coordination)
 
 CONF = cfg.CONF
 
@@ -23,6 +34,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Register all options of our own; harmless when done twice."""
     for concern in _CONCERNS:
         conf.register_opts(concern.OPTS, group=concern.GROUP)
+    conf.register_opts(coordination.DEFAULT_OPTS)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -30,6 +42,7 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     groups: dict[str, list[cfg.Opt]] = {}
     for concern in _CONCERNS:
         groups.setdefault(concern.GROUP or "DEFAULT", []).extend(concern.OPTS)
+    groups["DEFAULT"].extend(coordination.DEFAULT_OPTS)
     return [*groups.items(), *identity.list_opts()]
 
 
@@ -47,6 +60,7 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
         default_log_levels=[
             *log.get_default_log_levels(),
             "httpx=WARNING",
+            "kazoo=WARNING",
             "httpcore=WARNING",
             "oslo_messaging._drivers=WARNING",
             "oslo_service=WARNING",

@@ -39,6 +39,10 @@ class Supervisor:
             conf,
             [roles.Role.WORKER, roles.Role.LISTENER, roles.Role.HEALTH, roles.Role.METADATA],
         )
+        shared = conf.coordination.enabled
+        self._coordinator = (
+            [child.Child(roles.Role.COORDINATOR, 0, self._clock)] if shared else []
+        )
         self._lifeline, self._lifeline_end = os.pipe()
 
     def _children_of(
@@ -58,7 +62,8 @@ class Supervisor:
         LOG.info("supervisor.started pid=%d children=%d", os.getpid(), len(self._children))
         status = self._fly(self._preflight, until_success=True) if self._preflight else None
         if status is None:
-            status = self._fly(self._children, until_success=False)
+            everyone = [*self._coordinator, *self._children]
+            status = self._fly(everyone, until_success=False)
         self._stop()
         return status or 0
 
@@ -92,18 +97,25 @@ class Supervisor:
         return caught.si_signo if caught is not None else None
 
     def _stop(self) -> None:
-        """Ask all children to stop, and kill after the deadline those that did not."""
-        everyone = [*self._preflight, *self._children]
-        for each in everyone:
-            each.signal(signal.SIGTERM)
+        """Ask all children to stop, and kill after the deadline those that did not.
+
+        The coordinator comes last: while it keeps us a member, no other node takes over what a
+        worker is still busy with.
+        """
         deadline = self._clock.monotonic() + self._shutdown_timeout_s + KILL_SPARE_S
-        while running := [each for each in everyone if each.running]:
+        self._end([*self._preflight, *self._children], deadline)
+        self._end(self._coordinator, deadline + KILL_SPARE_S)
+        LOG.info("supervisor.stopped")
+
+    def _end(self, children: "Sequence[child.Child]", deadline: float) -> None:
+        for each in children:
+            each.signal(signal.SIGTERM)
+        while running := [each for each in children if each.running]:
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 self._kill(running)
                 break
             signal.sigtimedwait([signal.SIGCHLD], min(left_s, TICK_S))
-        LOG.info("supervisor.stopped")
 
     @staticmethod
     def _kill(running: "Sequence[child.Child]") -> None:

@@ -45,6 +45,7 @@ class Role(enum.StrEnum):
     WORKER = "worker"
     HEALTH = "health"
     METADATA = "metadata"
+    COORDINATOR = "coordinator"  # with [coordination] enabled alone
 
 
 ENTRIES = {
@@ -53,6 +54,7 @@ ENTRIES = {
     Role.WORKER: "astara.worker.process:run",
     Role.HEALTH: "astara.sources.health:run",
     Role.METADATA: "astara.metadata.server:serve",
+    Role.COORDINATOR: "astara.cluster.coordinator:run",
 }
 
 REQUIREMENTS = "astara.instance.requirements:verify"  # (conf) -> None
