@@ -46,6 +46,13 @@ class Pushed(msgspec.Struct, frozen=True):
     digest: str | None = None
 
 
+class Committed(msgspec.Struct, frozen=True):
+    """What an appliance runs: the document as it was committed, and its digest."""
+
+    configuration: contract.Document | None = None
+    digest: str | None = None
+
+
 class Appliances:
     """The calls to appliances; safe to share between threads."""
 
@@ -66,6 +73,11 @@ class Appliances:
         path = "/v1/system/interfaces"
         body = self._ask("GET", address, path, observed.InterfacesBody, self._alive_timeout_s)
         return body.interfaces
+
+    def committed(self, address: str) -> Committed:
+        """Read the document that the appliance runs; it has none before its first push."""
+        path = "/v1/system/config"
+        return self._ask("GET", address, path, Committed, self._config_timeout_s)
 
     def configure(self, address: str, desired: contract.Document) -> Pushed:
         """Push the whole desired document and wait until it is applied."""

@@ -9,6 +9,7 @@ from typing import Any
 from keystoneauth1 import loading, session
 
 from ..conf import identity
+from .glance import Glance
 from .neutron import Neutron
 from .nova import MICROVERSION, Nova
 from .rest import Patience, Service
@@ -20,6 +21,7 @@ class Cloud:
 
     neutron: Neutron
     nova: Nova
+    glance: Glance
     keystone: session.Session
 
 
@@ -48,4 +50,7 @@ def from_session(
         patience=patience,
         microversion=MICROVERSION,
     )
-    return Cloud(neutron=Neutron(network), nova=Nova(compute), keystone=keystone)
+    image = Service(keystone, service_type="image", endpoint=endpoint, patience=patience)
+    return Cloud(
+        neutron=Neutron(network), nova=Nova(compute), glance=Glance(image), keystone=keystone
+    )

@@ -97,6 +97,10 @@ class _Flavors(_Struct, frozen=True):
     flavors: tuple[_Flavor, ...]
 
 
+class _Console(msgspec.Struct, frozen=True):
+    output: str
+
+
 class Nova:
     """The calls to Nova; safe to share between threads."""
 
@@ -175,6 +179,12 @@ class Nova:
             self._service.call("DELETE", f"/servers/{server_id}/os-interface/{port_id}")
         except errors.NotFound:
             return
+
+    def console(self, server_id: str, lines: int) -> str:
+        """Read the last lines of a server's console."""
+        body = {"os-getConsoleOutput": {"length": lines}}
+        path = f"/servers/{server_id}/action"
+        return self._service.send("POST", path, body, _Console).output
 
     def flavor_id(self, name_or_id: str) -> str:
         """Resolve a flavor that was given by name; an id comes back as it is."""
