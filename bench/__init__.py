@@ -1,0 +1,1 @@
+"""Measured comparisons of the appliance with its peers: `python -m bench --help`."""
