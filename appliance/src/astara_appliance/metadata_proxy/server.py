@@ -1,9 +1,9 @@
 """Listeners on tenant networks, and a bounded number of threads behind them.
 
 Decides where to listen (on each network of the settings, bound to its device, so that a client's
-network is known for certain) and how many requests run at once, in all and from one client. It
-re-reads its settings when the file changes and follows devices that come and go, so it is never
-restarted for either. Runs in the main thread of the proxy's process.
+network is known for certain); `admission` decides how many requests run at once, in all and from
+one client. It re-reads its settings when the file changes and follows devices that come and go, so
+it is never restarted for either. Runs in the main thread of the proxy's process.
 """
 
 import contextlib
@@ -13,16 +13,17 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import http1, relay, settings
+from . import admission, http1, relay, settings
 
 TICK_S = 0.5
 # Looks at the settings at once. By default ignored, so it cannot kill a proxy that is starting.
 WAKE_SIGNAL = signal.SIGWINCH
 MAX_THREADS = 32
+MAX_WAITING = 256
 MAX_PER_CLIENT = 8
+MAX_WAITING_PER_CLIENT = 24
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _BACKLOG = 128
 _LAST_WORDS = 32
@@ -38,6 +39,14 @@ class Place(NamedTuple):
     port: int
 
 
+class Call(NamedTuple):
+    """A connection that was taken, and the network it came from."""
+
+    connection: socket.socket
+    client: str
+    device: str
+
+
 class Server:
     """The proxy."""
 
@@ -47,9 +56,9 @@ class Server:
         self._settings: settings.Settings | None = None
         self._listeners: dict[Place, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
-        self._threads = threading.BoundedSemaphore(MAX_THREADS)
-        self._busy: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._admission: admission.Admission[Call] = admission.Admission(
+            MAX_THREADS, MAX_PER_CLIENT, MAX_WAITING, MAX_WAITING_PER_CLIENT
+        )
 
     def run(self) -> None:
         """Serve for ever."""
@@ -113,54 +122,52 @@ class Server:
         return found
 
     def _accept(self, listener: socket.socket, place: Place) -> None:
-        if not self._threads.acquire(timeout=TICK_S):
-            return
         try:
             connection, peer = listener.accept()
         except OSError:
-            self._threads.release()
-            return
-        client = str(peer[0]).partition("%")[0]
+            return  # gone before we came, or no more room for open files
+        call = Call(connection, str(peer[0]).partition("%")[0], place.device)
         # The newest settings: the client may have been born a moment ago.
         self._read_settings()
-        worker = threading.Thread(
-            target=self._serve, args=(connection, client, place.device), daemon=True
-        )
-        try:
-            worker.start()
-        except RuntimeError:
-            connection.close()
-            self._threads.release()
+        entry = self._admission.enter(call.client, call)
+        if entry is admission.Entry.REFUSE:
+            _refuse(connection)
+        elif entry is admission.Entry.RUN:
+            self._start(call)
 
-    def _serve(self, connection: socket.socket, client: str, device: str) -> None:
+    def _start(self, call: Call) -> None:
         try:
-            with connection, self._one_of_few(client) as admitted:
+            threading.Thread(target=self._work, args=(call,), daemon=True).start()
+        except RuntimeError as error:
+            _log(f"no-thread error={error}")
+            following: Call | None = call
+            while following is not None:
+                _refuse(following.connection)
+                following = self._after(following)
+
+    def _work(self, call: Call) -> None:
+        """Serve a call, and then those that waited for it to end."""
+        following: Call | None = call
+        while following is not None:
+            self._serve(following)
+            following = self._after(following)
+
+    def _after(self, call: Call) -> Call | None:
+        left = self._admission.leave(call.client)
+        return left[1] if left else None
+
+    def _serve(self, call: Call) -> None:
+        try:
+            with call.connection as connection:
                 current = self._settings
-                if not admitted:
-                    connection.sendall(http1.answer(429))
-                elif current is None or device not in current.networks:
+                if current is None or call.device not in current.networks:
                     connection.sendall(http1.answer(404))
                 else:
-                    relay.serve(connection, client, device, current)
+                    relay.serve(connection, call.client, call.device, current)
                 _finish(connection)
         except OSError:
             # The client has gone away; there is nobody left to tell.
             return
-        finally:
-            self._threads.release()
-
-    @contextlib.contextmanager
-    def _one_of_few(self, client: str) -> Iterator[bool]:
-        with self._lock:
-            running = self._busy.get(client, 0)
-            self._busy[client] = running + 1
-        try:
-            yield running < MAX_PER_CLIENT
-        finally:
-            with self._lock:
-                self._busy[client] -= 1
-                if not self._busy[client]:
-                    del self._busy[client]
 
 
 def _listen(place: Place) -> socket.socket:
@@ -179,6 +186,14 @@ def _listen(place: Place) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _refuse(connection: socket.socket) -> None:
+    """Say no without waiting for anything: the caller has others to look after."""
+    with connection, contextlib.suppress(OSError):
+        connection.setblocking(False)
+        connection.sendall(http1.answer(429))
+        connection.recv(http1.HEAD_LIMIT)  # what is left unread would take our answer along
 
 
 def _finish(connection: socket.socket) -> None:
