@@ -13,7 +13,7 @@ import sys
 
 from . import arena, report
 
-TOPICS = ("forwarding", "apply")
+TOPICS = ("forwarding", "apply", "agent")
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def enter() -> None:
         run("ip", "link", "set", "lo", "up")
         return
     _install_missing()
-    unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork"]
+    unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--uts", "--pid", "--fork"]
     python = [sys.executable, "-m", "bench", *sys.argv[1:]]
     child = subprocess.Popen(
         [*unshare, "--kill-child", "--mount-proc", *python], env=os.environ | {_INSIDE: "1"}

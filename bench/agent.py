@@ -1,0 +1,150 @@
+"""The whole appliance: how long a push takes through its API, and what its processes weigh.
+
+Boots the real agent in a namespace, as on a virtual machine, and pushes whole documents with N
+floating IPs over HTTP: seconds from request to answer hold validation, all drivers, verification
+and the file on disk. Memory is read from /proc after each size.
+"""
+
+import http.client
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from astara_contract import document as contract
+
+from . import apply, arena, report, router
+
+COUNTS = (0, 1, 100, 1000, 10000)
+QUICK_COUNTS = (0, 1000)
+_MAC, _ADDRESS, _PEER, _PORT = "fa:16:3e:00:00:99", "fdca::2", "fdca::1", 5000
+_ANSWER_TIMEOUT_S = 120.0
+
+
+class Appliance:
+    """A booted appliance with three NICs, and the machine that pushes to it."""
+
+    def __init__(self, label: str) -> None:
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"{label}-", dir="/run"))
+        (self.root / "etc").mkdir()
+        self.site = router.build_site(label, router.Devices())
+        self.peer = arena.Room(f"m-{label}")
+        arena.cable(self.site.router, "eth0", _MAC, self.peer, "eth0")
+        self.peer.batch(f"addr add {_PEER}/64 dev eth0 nodad\n")
+        programs = pathlib.Path(sys.executable).parent
+        where = ("--root", str(self.root))
+        configure = str(programs / "astara-configure-management")
+        self.site.router.run(configure, _MAC, f"{_ADDRESS}/64", *where)
+        self.agent = self.site.router.start(str(programs / "astara-appliance"), *where)
+        arena.wait_until(self._answers, "API of the agent", 30)
+
+    def push(self, document: contract.Document) -> None:
+        """PUT a document; RuntimeError unless it was applied."""
+        status, answer = self.peer.call(self._request, "PUT", "/v1/system/config", contract.encode(document))
+        if status != 200:
+            raise RuntimeError(f"push refused: {status} {answer[:500]!r}")
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return name, RSS and PSS (MiB) of every process of the appliance."""
+        pids = self.site.router.run("ip", "netns", "pids", self.site.router.name).split()
+        found = [_weighed(int(pid)) for pid in pids if pid != "1"]
+        return [item for item in found if item is not None]
+
+    def close(self) -> None:
+        """End every process and remove the namespaces."""
+        for pid in self.site.router.run("ip", "netns", "pids", self.site.router.name).split():
+            if pid != "1":
+                subprocess.run(["kill", "-9", pid], check=False, capture_output=True)
+        self.site.close()
+        self.peer.close()
+
+    def _answers(self) -> bool:
+        try:
+            status, _ = self.peer.call(self._request, "GET", "/v1/status", b"")
+        except OSError:
+            return False
+        return status == 200
+
+    @staticmethod
+    def _request(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(_ADDRESS, _PORT, timeout=_ANSWER_TIMEOUT_S)
+        try:
+            connection.request(method, path, body or None, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def measure(*, quick: bool = False) -> dict[str, Any]:
+    """Push each size from nothing, one more and one less; weigh the processes at each size."""
+    counts, rounds = (QUICK_COUNTS, 1) if quick else (COUNTS, 3)
+    spent: dict[tuple[int, str], list[float]] = defaultdict(list)
+    memory: dict[int, list[dict[str, Any]]] = {}
+    for number in range(rounds):
+        for count in counts:
+            print(f"round {number + 1} of {rounds}, {count} floating IPs", file=sys.stderr)
+            appliance = Appliance(f"agent{number}-{count}")
+            try:
+                appliance.push(contract.Document())
+                for what, wanted in (("nothing to all", count), ("one more", count + 1), ("one less", count)):
+                    document = router.document(wanted)
+                    spent[count, what].append(apply.milliseconds(lambda d=document: appliance.push(d)))  # type: ignore[misc]
+                memory[count] = appliance.processes()
+            finally:
+                appliance.close()
+    return {
+        "machine": report.machine(),
+        "unit": "ms from request to answer, median of the rounds; MiB",
+        "rounds": rounds,
+        "figures": [
+            {"floating_ips": count, "change": what, **report.summary(values)}
+            for (count, what), values in spent.items()
+        ],
+        "memory": [
+            {"floating_ips": count, **_total(processes), "processes": processes}
+            for count, processes in memory.items()
+        ],
+    }
+
+
+def _weighed(pid: int) -> dict[str, Any] | None:
+    try:
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return None
+    sizes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
+    words = [pathlib.Path(word.decode()).name for word in command[:3] if word]
+    name = next((word for word in words if not word.startswith(("python", "-"))), "?")
+    return {
+        "name": name,
+        "rss_mib": report.rounded(int(sizes["Rss"]) / 1024),
+        "pss_mib": report.rounded(int(sizes["Pss"]) / 1024),
+    }
+
+
+def _total(processes: Sequence[dict[str, Any]]) -> dict[str, float]:
+    own = [item for item in processes if item["name"].startswith("astara-appliance") or "gunicorn" in item["name"]]
+    return {
+        "agent_rss_mib": report.rounded(sum(item["rss_mib"] for item in own)),
+        "agent_pss_mib": report.rounded(sum(item["pss_mib"] for item in own)),
+        "agent_largest_rss_mib": max((item["rss_mib"] for item in own), default=0.0),
+        "all_pss_mib": report.rounded(sum(item["pss_mib"] for item in processes)),
+    }
+
+
+def shown(result: dict[str, Any]) -> Sequence[str]:
+    """Return the table of pushes and the one of memory."""
+    pushes: dict[int, dict[str, Any]] = {}
+    for item in result["figures"]:
+        row = pushes.setdefault(item["floating_ips"], {"floating IPs": item["floating_ips"]})
+        row[f"{item['change']} (ms)"] = item["median"]
+    names = ("floating_ips", "agent_rss_mib", "agent_pss_mib", "agent_largest_rss_mib", "all_pss_mib")
+    memory = [{name: item[name] for name in names} for item in result["memory"]]
+    last = json.dumps(result["memory"][-1]["processes"])
+    return [report.table(list(pushes.values())), report.table(memory), last]
