@@ -27,8 +27,7 @@ def bring_up(settings: management.Management) -> str:
         present = kernel.addresses().get(link.index, frozenset())
         present = frozenset(_normal(address) for address in present)
         missing = [address for address in settings.addresses if _normal(address) not in present]
-        for address in missing:
-            kernel.add_address(link, address)
+        kernel.add_addresses(link, dict.fromkeys(missing, False))
         for destination, nexthop in settings.routes:
             hop = netlink.Nexthop(nexthop, link.device, onlink=True)
             kernel.replace_route(

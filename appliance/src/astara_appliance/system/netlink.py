@@ -1,6 +1,7 @@
 """Links, addresses and routes of our network namespace, as plain values.
 
-The only module that knows pyroute2. It decides nothing: each function is one kernel request, and
+The only module that knows pyroute2; addresses, of which there may be thousands, go by `addresses`
+instead. It decides nothing: each function is one kernel request, and
 what the kernel refuses comes back as `NetlinkRefused` that says what was asked. Called by facts,
 the interfaces and the routes driver and astara-configure-management.
 """
@@ -8,19 +9,18 @@ the interfaces and the routes driver and astara-configure-management.
 import contextlib
 import dataclasses
 import errno
-import ipaddress
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from . import addresses
+
 _ARPHRD_ETHER = 1
 _IFF_UP = 1
-_FOREVER = 0xFFFFFFFF
-_IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
 _RTNH_F_ONLINK = 4
 
@@ -115,11 +115,7 @@ class Netlink:
 
     def addresses(self) -> dict[int, frozenset[str]]:
         """Return the addresses ("192.0.2.1/24") of every device by its index."""
-        found: dict[int, set[str]] = {}
-        for message in self._ipr.get_addr():
-            address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            found.setdefault(message["index"], set()).add(f"{address}/{message['prefixlen']}")
-        return {index: frozenset(addresses) for index, addresses in found.items()}
+        return addresses.dump()
 
     def set_link(self, link: Link, *, up: bool | None = None, mtu: int | None = None) -> None:
         """Change state or MTU of a device."""
@@ -131,39 +127,23 @@ class Netlink:
             with _refusal(f"{link.device} {state}"):
                 self._ipr.link("set", index=link.index, state=state)
 
-    def add_address(self, link: Link, address: str, *, deprecated: bool = False) -> None:
-        """Add `address` ("ip/prefix") without duplicate address detection; one that is there
-        already stays.
+    def add_addresses(self, link: Link, wanted: Mapping[str, bool]) -> None:
+        """Add addresses ("ip/prefix") without duplicate address detection; those that are there
+        already stay.
 
-        The kernel takes a deprecated one as source only for who is bound to it (RFC 6724).
+        True means deprecated: the kernel takes it as source only for who is bound to it (RFC
+        6724).
         """
-        parsed = ipaddress.ip_interface(address)
-        extra: dict[str, Any] = {}
-        if parsed.version == 6:
-            extra["flags"] = _IFA_F_NODAD
-            if deprecated:
-                extra |= {"preferred_lft": 0, "valid_lft": _FOREVER}
-        elif parsed.network.prefixlen < 31:
-            extra["broadcast"] = str(parsed.network.broadcast_address)
-        with _refusal(f"address {address} on {link.device}", tolerate=errno.EEXIST):
-            self._ipr.addr(
-                "add",
-                index=link.index,
-                address=str(parsed.ip),
-                prefixlen=parsed.network.prefixlen,
-                **extra,
-            )
+        refused = addresses.add(link.index, wanted) if wanted else None
+        if refused is not None:
+            raise NetlinkRefused(f"address {refused.address} on {link.device}", refused.code)
 
-    def remove_address(self, link: Link, address: str) -> None:
-        """Remove `address`; one that is gone already is fine."""
-        parsed = ipaddress.ip_interface(address)
-        with _refusal(f"removing {address} from {link.device}", tolerate=errno.EADDRNOTAVAIL):
-            self._ipr.addr(
-                "del",
-                index=link.index,
-                address=str(parsed.ip),
-                prefixlen=parsed.network.prefixlen,
-            )
+    def remove_addresses(self, link: Link, gone: Sequence[str]) -> None:
+        """Remove addresses; those that are gone already are fine."""
+        refused = addresses.remove(link.index, gone) if gone else None
+        if refused is not None:
+            what = f"removing {refused.address} from {link.device}"
+            raise NetlinkRefused(what, refused.code)
 
     def routes(self) -> tuple[InstalledRoute, ...]:
         """Return the routes of the main table, whoever installed them."""

@@ -90,15 +90,13 @@ class InterfacesDriver:
             kernel.set_link(link, mtu=wanted.mtu)
         for key, value in wanted.sysctls:
             self._set(key, value)
-        for address in wanted.remove_first:
-            kernel.remove_address(link, address)
+        kernel.remove_addresses(link, wanted.remove_first)
         if wanted.up:
             kernel.set_link(link, up=True)
-        for address in wanted.add:
-            # Or router advertisements would carry the metadata address, whenever it is the newer.
-            kernel.add_address(link, address, deprecated=address == plan.METADATA_V6)
-        for address in wanted.remove:
-            kernel.remove_address(link, address)
+        # Or router advertisements would carry the metadata address, whenever it is the newer.
+        deprecated = {address: address == plan.METADATA_V6 for address in wanted.add}
+        kernel.add_addresses(link, deprecated)
+        kernel.remove_addresses(link, wanted.remove)
         if wanted.up is False:
             kernel.set_link(link, up=False)
 
