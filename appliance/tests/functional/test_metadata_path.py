@@ -273,8 +273,8 @@ def test_several_requests_run_at_once(cloud):
 
 def test_twenty_requests_of_one_client_at_once_are_all_answered(cloud):
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda number: ask(cloud.vm1, f"/{number}"), range(20)))
-    assert answers == [(200, b"answer to /%d" % number) for number in range(20)]
+        answers = list(pool.map(lambda number: ask(cloud.vm1, f"/item-{number}"), range(20)))
+    assert answers == [(200, b"answer to /item-%d" % number) for number in range(20)]
 
 
 def test_one_client_cannot_take_all_of_the_proxy(cloud):

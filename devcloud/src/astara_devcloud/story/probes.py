@@ -11,9 +11,10 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO, Any, Self, TypeVar
 
 _Seen = TypeVar("_Seen")
@@ -91,7 +92,7 @@ class Vantage:
     def resolve(self, name: str, record: str, server: str) -> list[str]:
         """Ask the DNS `server` for `name`; return the answers, sorted."""
         done = self.run("dig", "+short", "+time=2", "+tries=2", f"@{server}", name, record)
-        return sorted(line for line in done.stdout.split() if not line.startswith(";"))
+        return sorted(line for line in done.stdout.splitlines() if line and line[0] != ";")
 
 
 class PingStream:
@@ -240,3 +241,39 @@ def lease(vantage: Vantage, *wanted: str, device: str = "eth0") -> dict[str, str
         return None
     pairs = (line.partition("=") for line in done.stdout.splitlines() if "=" in line)
     return {name: value for name, _, value in pairs}
+
+
+_KNOCK = """
+import concurrent.futures, json, socket, sys
+
+def knock(target):
+    try:
+        found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as client:
+            client.settimeout(1.5)
+            client.connect(found[0][4])
+    except OSError:
+        return False
+    return True
+
+targets = json.load(sys.stdin)
+with concurrent.futures.ThreadPoolExecutor(128) as pool:
+    answers = list(pool.map(knock, targets))
+print(json.dumps([target for target, open in zip(targets, answers) if open]))
+"""
+
+
+def knock(vantage: Vantage, targets: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Try to connect to each address and TCP port; return those that took the connection."""
+    argv = vantage.command(sys.executable, "-I", "-S", "-c", _KNOCK)
+    done = subprocess.run(
+        argv,
+        input=json.dumps(list(targets)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ProbeError(f"{vantage.name}: cannot knock: {done.stderr}")
+    return {(str(address), int(port)) for address, port in json.loads(done.stdout)}
