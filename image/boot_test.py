@@ -170,7 +170,7 @@ def qemu(
     disk: pathlib.Path, work: pathlib.Path, firmware: str, console: pathlib.Path
 ) -> list[str]:
     """Return the command line: software emulation, the machine and devices that Nova asks for."""
-    argv = ["qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-cpu", "max", "-m", str(GUEST_MIB)]
+    argv = ["qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-m", str(GUEST_MIB)]
     argv += ["-nodefaults", "-display", "none", "-serial", f"file:{console}"]
     argv += ["-machine", "q35" if firmware == "uefi" else "pc", "-no-reboot"]
     if firmware == "uefi":
@@ -179,7 +179,11 @@ def qemu(
         argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={UEFI}/OVMF_CODE_4M.fd"]
         argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
     argv += ["-drive", f"if=virtio,format=qcow2,file={disk},cache=unsafe"]
-    argv += ["-drive", f"if=ide,media=cdrom,readonly=on,format=raw,file={work}/drive.iso"]
+    argv += ["-drive", f"if=none,id=drive,media=cdrom,readonly=on,format=raw,file={work}/drive.iso"]
+    if firmware == "uefi":
+        argv += ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=drive"]
+    else:
+        argv += ["-device", "ide-cd,drive=drive"]
     argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
     for network, mac in MACS.items():
         argv += ["-netdev", f"tap,id={network},ifname=tap-{network},script=no,downscript=no"]
@@ -212,9 +216,9 @@ def use_as_router(guest: Guest, work: pathlib.Path) -> None:
 
     expect_closed()
     report("closed towards tenant and external network: ssh, API")
-    look_inside(work)
     import os
     if os.environ.get("DIAG"): print(ssh(work, os.environ["DIAG"]))
+    look_inside(work)
     survive_agent_restart(work, digest)
     report(f"emulator {guest.rss_mib()} MiB resident in the end")
 
@@ -326,14 +330,14 @@ def look_inside(work: pathlib.Path) -> None:
         "free -m | awk 'NR==2 {print $3, $2, $7}'; echo =;"
         "df -m / | awk 'NR==2 {print $3}'; echo =;"
         "sudo awk -F: '$2 !~ /^[*!]/ {print $1}' /etc/shadow; echo =;"
-        "for p in $(pgrep -f astara-appliance); do grep -H VmRSS /proc/$p/status; done; echo =;"
+        "for p in $(pgrep astara-applianc); do sudo grep -H ^Pss: /proc/$p/smaps_rollup; done; echo =;"
         "sudo systemd-analyze time",
     )
-    failed, memory, disk, passwords, agent, seconds = [x.strip() for x in facts.split("\n=\n")]
+    failed, memory, disk, passwords, agent, seconds = [x.strip() for x in re.split(r"^=$", facts, flags=re.MULTILINE)]
     expect("failed units", failed, "")
     expect("accounts with a password", passwords, "")
     used, total, available = memory.split()
-    agents = sum(int(number) for number in re.findall(r"VmRSS:\s*(\d+)", agent)) // 1024
+    agents = sum(int(number) for number in re.findall(r"Pss:\s*(\d+)", agent)) // 1024
     report(f"inside: {used} of {total} MiB used, {available} available, agent {agents} MiB; disk {disk} MiB")
     report(f"inside: {seconds.splitlines()[0]}")
 
