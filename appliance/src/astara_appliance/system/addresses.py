@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ATTRIBUTE = struct.Struct("=HH")
+_TYPICAL = struct.Struct("=BBBBIHH4sHH4s")  # an IPv4 address as the kernel lists it
 _LIFETIMES = struct.Struct("=IIII")  # ifa_cacheinfo: preferred, valid, created, updated
 _DATA = _HEADER.size + _ADDRESS.size
 _ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
@@ -95,22 +96,23 @@ def _dumped(route: socket.socket, found: dict[int, set[str]]) -> bool:
 
 
 def _note(data: bytes, found: dict[int, set[str]]) -> None:
-    family, length, _, _, index = _ADDRESS.unpack_from(data)
-    attributes = _attributes(data)
-    packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
-    if packed is not None and family in (socket.AF_INET, socket.AF_INET6):
+    family, length, _, _, index, _, first, _, _, second, packed = _TYPICAL.unpack_from(data)
+    if family == socket.AF_INET6 or (first, second) != (_IFA_ADDRESS, _IFA_LOCAL):
+        packed = _own_address(data)
+    if packed and family in (socket.AF_INET, socket.AF_INET6):
         found.setdefault(index, set()).add(f"{socket.inet_ntop(family, packed)}/{length}")
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found, at = {}, _ADDRESS.size
+def _own_address(data: bytes) -> bytes:
+    """Return our end's address, empty if there is none: on a point-to-point device the other
+    end's is in IFA_ADDRESS.
+    """
+    values, at = {}, _ADDRESS.size
     while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            break
-        found[kind] = data[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
-    return found
+        size, kind = _ATTRIBUTE.unpack_from(data, at)
+        values[kind] = data[at + _ATTRIBUTE.size : at + size]
+        at += max((size + 3) & ~3, _ATTRIBUTE.size)
+    return values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS, b"")
 
 
 def _messages(received: bytes) -> Iterator[tuple[int, int, bytes]]:

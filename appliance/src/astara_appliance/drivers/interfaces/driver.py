@@ -74,10 +74,11 @@ class InterfacesDriver:
 
     def verify(self, desired: plan.Desired) -> None:
         """Raise VerifyFailed when anything differs."""
-        left = self.diff(self.observe(), desired)
+        observed = self.observe()
+        left = self.diff(observed, desired)
         if left:
             raise base.VerifyFailed(self.name, f"not in effect: {left}")
-        present = {link.device for link in self.observe().links}
+        present = {link.device for link in observed.links}
         missing = [wanted.device for wanted in desired.links if wanted.device not in present]
         if missing:
             raise base.VerifyFailed(self.name, f"NIC {missing[0]} is gone")

@@ -18,6 +18,7 @@ Called by `InterfacesDriver`.
 
 import dataclasses
 import ipaddress
+import socket
 from collections.abc import Iterable, Mapping
 
 from astara_contract.document import Document, Network
@@ -193,20 +194,22 @@ def _plan_management(nic: base.Nic, mtu: int | None, addresses: frozenset[str]) 
 def _floating_ips_by_network(document: Document) -> dict[str, list[str]]:
     """Give each floating IP to the external network whose subnet has it, else to the first one."""
     external = [net for net in document.networks if net.network_type == "external"]
-    found: dict[str, list[str]] = {}
+    ranges = [
+        (cidr.network_address.packed, cidr.broadcast_address.packed, net.network_id)
+        for net in external
+        for cidr in (ipaddress.ip_network(subnet.cidr) for subnet in net.subnets)
+        if cidr.version == 4
+    ]
     own = {str(ipaddress.ip_interface(a).ip) for net in external for a in net.interface.addresses}
-    for item in document.floating_ips:
-        address = ipaddress.ip_address(item.floating_ip)
-        home = next(
-            (net for net in external if _is_inside(address, net)), next(iter(external), None)
-        )
-        if home is not None and str(address) not in own:
-            found.setdefault(home.network_id, []).append(str(address))
+    found: dict[str, list[str]] = {}
+    for item in document.floating_ips if external else ():
+        if item.floating_ip not in own:
+            # Thousands of them: octets are compared, not address objects.
+            octets = socket.inet_pton(socket.AF_INET, item.floating_ip)
+            fitting = (name for low, high, name in ranges if low <= octets <= high)
+            home = next(fitting, external[0].network_id)
+            found.setdefault(home, []).append(item.floating_ip)
     return found
-
-
-def _is_inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: Network) -> bool:
-    return any(address in ipaddress.ip_network(subnet.cidr) for subnet in network.subnets)
 
 
 def _has_ipv6(network: Network, addresses: Iterable[str]) -> bool:
@@ -219,6 +222,8 @@ def _for_device(sysctls: Mapping[str, str], device: str) -> tuple[tuple[str, str
 
 def normal(address: str) -> str:
     """Return "ip/prefix" in the one spelling that we compare."""
+    if ":" not in address and "/" in address:
+        return address  # IPv4 has one spelling, and there may be thousands
     return ipaddress.ip_interface(address).with_prefixlen
 
 
