@@ -106,6 +106,8 @@ class ScriptedInstance:
                 raise instance_port.Retry(f"{call} is away")
             case "crash":
                 raise ZeroDivisionError(call)
+            case "fenced":
+                raise instance_port.Fenced(f"{call} comes from a stale owner")
             case "operator":
                 raise instance_port.OperatorError(f"{call} needs an operator")
 
@@ -241,6 +243,9 @@ class ScriptedInstance:
         if self._read_router() is not None:
             self.state = self._look()
         return self.state
+
+    def let_go(self):
+        self.cloud.note(self.id, "let_go")
 
 
 class Factory:

@@ -74,9 +74,21 @@ def test_a_waiting_resource_is_in_a_timer_and_in_no_queue(bench):
     bench.cloud.router("a")
     bench.event("a")
     bench.work()
-    assert bench.slots.census() == {"idle": 0, "ready": 0, "running": 0, "waiting": 1}
+    assert bench.slots.census() == {
+        "idle": 0,
+        "ready": 0,
+        "running": 0,
+        "waiting": 1,
+        "held": 0,
+    }
     bench.work(30)
-    assert bench.slots.census() == {"idle": 1, "ready": 0, "running": 0, "waiting": 0}
+    assert bench.slots.census() == {
+        "idle": 1,
+        "ready": 0,
+        "running": 0,
+        "waiting": 0,
+        "held": 0,
+    }
 
 
 def test_a_resource_is_never_given_to_two_threads(bench):

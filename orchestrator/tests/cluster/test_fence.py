@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy.engine import make_url
 
-from astara import store
 from astara.cluster import fence
+from astara.machine import instance_port
 from astara.store import database, ownership, schema
 
 
@@ -24,7 +24,6 @@ def ours(epochs):
 def test_a_restart_keeps_epochs(epochs, ours):
     assert ours.epoch("r") == 1
     again = fence.Fence(epochs, "a")
-    again.load()
     assert again.epoch("r") == 1
 
 
@@ -32,7 +31,10 @@ def test_another_node_that_takes_over_gets_a_higher_epoch(epochs, ours):
     ours.epoch("r")
     assert fence.Fence(epochs, "b").epoch("r") == 2
     assert ours.epoch("r") == 1  # stale, and the appliance will say so
-    assert not ours.still_ours("r")
+    with pytest.raises(instance_port.Fenced):
+        ours.refused("r")
+    with pytest.raises(instance_port.Fenced):
+        ours.confirm("r")  # before a server is booted
 
 
 def test_a_resource_that_came_back_is_claimed_anew(epochs, ours):
@@ -45,7 +47,7 @@ def test_a_resource_that_came_back_is_claimed_anew(epochs, ours):
 def test_an_appliance_that_saw_more_means_that_the_resource_was_lost(epochs, ours):
     ours.epoch("r")
     theirs = fence.Fence(epochs, "b").epoch("r")
-    with pytest.raises(fence.Lost):
+    with pytest.raises(instance_port.Fenced):
         ours.epoch("r", above=theirs)
 
 
@@ -62,8 +64,13 @@ def test_known_epochs_need_no_database_and_unknown_ones_do():
     cut_off = fence.Fence(ownership.Epochs(away), "a")
     cut_off._known["r"] = 4
     assert cut_off.epoch("r") == 4
-    with pytest.raises(store.Unavailable):
+    cut_off.confirm("r")
+    with pytest.raises(instance_port.Retry):
         cut_off.epoch("r2")
+    with pytest.raises(instance_port.Retry):
+        cut_off.confirm("r2")
+    with pytest.raises(instance_port.Fenced):
+        cut_off.refused("r")  # the appliance is sure, and we are not
 
 
 def test_what_is_gone_for_good_leaves_the_database(epochs, ours):

@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 from keystoneauth1 import noauth, session
+from sqlalchemy.engine import make_url
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -16,11 +17,13 @@ from astara.clients.appliance import Appliances
 from astara.clients.neutron import Neutron
 from astara.clients.nova import Nova
 from astara.clients.rest import Patience, Service
+from astara.cluster import fence
 from astara.instance.router_instance import RouterInstance
 from astara.instance.settings import Settings
 from astara.instance.tools import Tools
 from astara.machine import instance_port
 from astara.machine.vocabulary import InstanceState
+from astara.store import database, ownership, schema
 
 # A busy machine is no reason to call a property wrong.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,8 +35,9 @@ PATIENCE = Patience(timeout_s=5, repeats=2, pause_s=0.001, max_pause_s=0.002)
 class Rig:
     """A cloud, and instances that are driven the way the automaton does, without its pauses."""
 
-    def __init__(self, served):
+    def __init__(self, served, base):
         self.served = served
+        self.epochs = ownership.Epochs(base)
         self.cloud = served.cloud
         self.appliances = Appliances(served.port, alive_timeout_s=1, config_timeout_s=5)
         self.neutron = Neutron(self._service("network"))
@@ -58,8 +62,10 @@ class Rig:
         service.project_id = lambda: http_cloud.PROJECT  # noauth has no project to tell
         return service
 
-    def instance(self, router_id):
-        tools = Tools(self.neutron, self.nova, self.appliances, self.settings, "127.0.0.9")
+    def instance(self, router_id, owner="node1"):
+        """An instance as a process of that node has it."""
+        own = fence.Fence(self.epochs, owner)
+        tools = Tools(self.neutron, self.nova, self.appliances, self.settings, "127.0.0.9", own)
         return RouterInstance(events.Resource("router", router_id, ""), tools)
 
     def drive(self, instance, wanted=InstanceState.CONFIGURED, steps=30):
@@ -101,10 +107,13 @@ class Rig:
 
 
 @pytest.fixture
-def rig():
+def rig(tmp_path):
     """A fresh cloud with nothing in it."""
     served = http_cloud.Served(http_cloud.HttpCloud())
-    rig = Rig(served)
+    base = database.open_database(make_url(f"sqlite:///{tmp_path}/astara.db"), 5)
+    schema.upgrade(base)
+    rig = Rig(served, base)
     yield rig
+    base.close()
     rig.appliances.close()
     served.close()

@@ -334,19 +334,25 @@ class HttpCloud:
 
     # Appliances
 
-    def appliance(self, address, method, path, raw):
+    def appliance(self, address, method, path, raw, epoch=0):
         appliance = self.appliances.get(address)
         if appliance is None or appliance["silent"]:
             return None, None
         if method == "PUT":
             if appliance["refuse"]:
                 return appliance["refuse"]
+            accepted = appliance.setdefault("epoch", 0)
+            if epoch < accepted:
+                reason = f"epoch {epoch} is lower than {accepted}"
+                return 409, {"error": {"code": "stale-epoch", "reason": reason}}
+            appliance["epoch"] = epoch
             return self._push(address, appliance, raw)
         server = self.servers[appliance["server"]]
         return 200, {
             "v4": True,
             "v6": True,
             "digest": appliance["digest"],
+            "epoch": appliance.get("epoch", 0),
             "interfaces": [
                 {"ifname": f"ge{n}", "lladdr": self.ports[p]["mac_address"]}
                 for n, p in enumerate(server["_ports"])
@@ -367,7 +373,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _any(self):
         length = int(self.headers.get("Content-Length", 0))
         raw = self.rfile.read(length) if length else b""
-        status, body = self.server.answer(self.command, self.path, raw, self.request)
+        status, body = self.server.answer(self.command, self.path, raw, self.request, self.headers)
         if status is None:
             self.close_connection = True
             return
@@ -400,7 +406,7 @@ class Served:
         self.http.shutdown()
         self.http.server_close()
 
-    def _answer(self, method, target, raw, connection):
+    def _answer(self, method, target, raw, connection, headers):
         path, _, question = target.partition("?")
         query = dict(pair.split("=", 1) for pair in question.split("&") if pair)
         query = {k: urllib.parse.unquote_plus(v) for k, v in query.items()}
@@ -410,7 +416,8 @@ class Served:
             cloud.count += 1
             cloud.log.append(f"{method} {path}")
             if address != "127.0.0.1":
-                status, body = cloud.appliance(address, method, path, raw)
+                epoch = int(headers.get("Astara-Epoch", 0))
+                status, body = cloud.appliance(address, method, path, raw, epoch)
             else:
                 side = cloud.neutron if path.startswith("/network") else cloud.nova
                 inner = re.sub(r"^/(network|compute)", "", path)

@@ -273,7 +273,7 @@ def test_a_redirect_is_not_followed(script, appliances):
             {"code": "invalid-document", "path": "$.x", "reason": "r"},
             appliance.InvalidDocument,
         ),
-        (409, {"code": "stale-epoch", "reason": "r"}, errors.Busy),
+        (409, {"code": "stale-epoch", "reason": "r"}, appliance.StaleEpoch),
         (503, {"code": "busy", "reason": "r"}, errors.Unavailable),
         (500, {"code": "internal", "reason": "r"}, errors.Unavailable),
     ],

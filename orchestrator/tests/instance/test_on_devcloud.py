@@ -11,9 +11,10 @@ import pytest
 from oslo_config import cfg
 
 from astara import conf as options
-from astara import events
+from astara import events, store
 from astara.clients.connect import open_cloud
 from astara.clients.errors import NotFound, Rejected
+from astara.cluster import fence, node
 from astara.conf import identity
 from astara.drivers.router import needs
 from astara.instance import factory, inventory, management, names, requirements, settings
@@ -83,7 +84,9 @@ def deleted(tenant, network_id):
 @pytest.fixture(scope="module")
 def makes(conf, cloud):
     address = management.recorded_address(conf.state_path)
-    factory_ = factory.from_cloud(cloud, settings.from_conf(conf), address)
+    opened = store.open_store(conf)
+    own = fence.Fence(opened.epochs, node.this_node(conf).owner)
+    factory_ = factory.from_cloud(cloud, settings.from_conf(conf), address, own, opened)
     yield factory_
     factory_.close()
 

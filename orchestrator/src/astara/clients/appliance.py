@@ -4,13 +4,15 @@ Decides nothing. Must never follow a proxy of the environment (appliances live o
 network only) and never wait beyond the deadline it was given. Connections are kept alive per
 thread, because a walk asks the same appliance several times. Called by ``instance`` only.
 
-Errors are those of ``errors``, and two that only an appliance can give:
+Errors are those of ``errors``, and those that only an appliance can give:
 
 ServiceError
   ApplyFailed      it understood the document but could not apply it, and rolled back
   InvalidDocument  it refused the document: a bug on our side or another schema version
+  StaleEpoch       it has taken a document from a later owner
 """
 
+import dataclasses
 import ipaddress
 import threading
 from typing import TypeVar
@@ -40,6 +42,10 @@ class InvalidDocument(errors.Rejected):
     """The appliance refused the document; the reason names the path."""
 
 
+class StaleEpoch(errors.ServiceError):
+    """The appliance has accepted a higher epoch; nothing was changed."""
+
+
 class Pushed(msgspec.Struct, frozen=True):
     """The answer to a push: the digest of what the appliance runs now."""
 
@@ -51,6 +57,18 @@ class Committed(msgspec.Struct, frozen=True):
 
     configuration: contract.Document | None = None
     digest: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Push:
+    """A document on its way, and the epoch of its sender."""
+
+    body: bytes
+    epoch: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", "Astara-Epoch": str(self.epoch)}
 
 
 class Appliances:
@@ -79,11 +97,11 @@ class Appliances:
         path = "/v1/system/config"
         return self._ask("GET", address, path, Committed, self._config_timeout_s)
 
-    def configure(self, address: str, desired: contract.Document) -> Pushed:
+    def configure(self, address: str, desired: contract.Document, epoch: int) -> Pushed:
         """Push the whole desired document and wait until it is applied."""
-        body = contract.encode(desired)
+        push = _Push(contract.encode(desired), epoch)
         timeout_s = self._config_timeout_s
-        return self._ask("PUT", address, "/v1/system/config", Pushed, timeout_s, body)
+        return self._ask("PUT", address, "/v1/system/config", Pushed, timeout_s, push)
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -106,11 +124,11 @@ class Appliances:
         path: str,
         answer: type[T],
         timeout_s: float,
-        body: bytes | None = None,
+        push: _Push | None = None,
     ) -> T:
         operation = f"{method} {path} of {address}"
         self.calls.add(f"{method} {path}")
-        code, content = self._exchange(operation, method, address, path, timeout_s, body)
+        code, content = self._exchange(operation, method, address, path, timeout_s, push)
         if code >= 400:
             raise _refusal(operation, code, content)
         try:
@@ -125,16 +143,16 @@ class Appliances:
         address: str,
         path: str,
         timeout_s: float,
-        body: bytes | None,
+        push: _Push | None,
     ) -> tuple[int, bytes]:
         """Send and read within ``timeout_s`` in all; the timeouts of requests are per packet."""
         deadline = clock.SYSTEM.monotonic() + timeout_s
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = push.headers if push is not None else {}
         try:
             with self._session().request(
                 method,
                 _url(address, self._port, path),
-                data=body,
+                data=push.body if push is not None else None,
                 headers=headers,
                 timeout=(min(timeout_s, self._alive_timeout_s), timeout_s),
                 stream=True,
@@ -172,6 +190,8 @@ def _refusal(operation: str, code: int, content: bytes) -> errors.ServiceError:
         return errors.from_answer("appliance", operation, code, reason)
     if detail.code == "apply-failed":
         return ApplyFailed("appliance", operation, f"{detail.driver}: {detail.reason}", code)
+    if detail.code == "stale-epoch":
+        return StaleEpoch("appliance", operation, detail.reason, code)
     if detail.code in ("invalid-document", "unsupported-media-type", "too-large"):
         where = f"{detail.path}: " if detail.path else ""
         return InvalidDocument("appliance", operation, where + detail.reason, code)

@@ -10,6 +10,7 @@ import threading
 import typing
 
 from .. import store
+from ..machine import instance_port
 
 LOG = logging.getLogger(__name__)
 
@@ -23,22 +24,16 @@ class Epochs(typing.Protocol):
     def get(self, resource_id: str) -> store.Ownership | None:
         """Give the owner."""
 
-    def owned_by(self, owner: str) -> dict[str, int]:
-        """Give all that an owner owns."""
-
     def forget(self, resource_id: str, owner: str) -> bool:
         """Forget what is gone."""
 
 
-class Lost(Exception):
-    """Say that another node has claimed the resource."""
-
-    def __init__(self, resource_id: str) -> None:
-        super().__init__(f"another node has claimed {resource_id}")
-
-
 class Fence:
-    """The epochs of one process; safe to share between threads."""
+    """The epochs of one process; safe to share between threads.
+
+    Its methods raise `instance_port.Fenced` if another node has claimed the resource since, and
+    `instance_port.Retry` if the database is needed and away.
+    """
 
     def __init__(self, epochs: Epochs, owner: str) -> None:
         self._epochs = epochs
@@ -46,38 +41,45 @@ class Fence:
         self._lock = threading.Lock()
         self._known: dict[str, int] = {}
 
-    def load(self) -> None:
-        """Read in one query what this node owns already; raises `store.StoreError`."""
-        owned = self._epochs.owned_by(self._owner)
-        with self._lock:
-            self._known.update(owned)
-
     def epoch(self, resource_id: str, above: int = 0) -> int:
         """Give the epoch for a write, claiming the resource if this process did not yet.
 
         `above` is the highest epoch that the appliance has accepted. If it is higher than ours,
-        another node has written since, or the database was lost: the database tells. Raises
-        `Lost` in the first case, `store.StoreError` if it cannot tell.
+        another node has written since, or the database was lost: the database tells.
         """
-        with self._lock:
-            known = self._known.get(resource_id)
-        if known is not None:
-            if known >= above:
-                return known
-            if not self.still_ours(resource_id):
-                raise Lost(resource_id)
-        claimed = self._epochs.claim(resource_id, self._owner)
-        if claimed < above:
-            claimed = self._epochs.claim(resource_id, self._owner, above)
-        LOG.info("epoch.claimed resource=%s epoch=%d owner=%s", resource_id, claimed, self._owner)
+        known = self._known_epoch(resource_id)
+        if known is not None and known >= above:
+            return known
+        try:
+            if known is not None:
+                self._check(resource_id)
+            claimed = self._epochs.claim(resource_id, self._owner)
+            if claimed < above:
+                claimed = self._epochs.claim(resource_id, self._owner, above)
+        except store.StoreError as reason:
+            raise instance_port.Retry(f"no epoch for {resource_id}: {reason}") from reason
+        LOG.info("epoch.held resource=%s epoch=%d owner=%s", resource_id, claimed, self._owner)
         with self._lock:
             self._known[resource_id] = claimed
         return claimed
 
-    def still_ours(self, resource_id: str) -> bool:
-        """Ask the database whether nobody else has claimed the resource since we did."""
-        held = self._epochs.get(resource_id)
-        return held is None or held.owner == self._owner
+    def confirm(self, resource_id: str) -> None:
+        """Make sure that we own a resource before something is made that has no epoch."""
+        if self._known_epoch(resource_id) is None:
+            self.epoch(resource_id)
+            return
+        try:
+            self._check(resource_id)
+        except store.StoreError as reason:
+            # What we own we go on serving: nobody can claim it without the database either.
+            LOG.warning("ownership.unconfirmed resource=%s reason=%s", resource_id, reason)
+
+    def refused(self, resource_id: str) -> None:
+        """Learn that an appliance refused our epoch: raise `Fenced`, or return if it is ours."""
+        try:
+            self._check(resource_id)
+        except store.StoreError as reason:
+            raise instance_port.Fenced(f"stale epoch, owner unknown: {reason}") from reason
 
     def drop(self, resource_id: str) -> None:
         """Forget what is known: whoever comes back to the resource claims it anew."""
@@ -87,4 +89,17 @@ class Fence:
     def end(self, resource_id: str) -> None:
         """Forget a resource that is gone for good, here and in the database."""
         self.drop(resource_id)
-        self._epochs.forget(resource_id, self._owner)
+        try:
+            self._epochs.forget(resource_id, self._owner)
+        except store.StoreError as reason:
+            # A line too many in a table that nobody reads by itself.
+            LOG.info("ownership.not_forgotten resource=%s reason=%s", resource_id, reason)
+
+    def _known_epoch(self, resource_id: str) -> int | None:
+        with self._lock:
+            return self._known.get(resource_id)
+
+    def _check(self, resource_id: str) -> None:
+        held = self._epochs.get(resource_id)
+        if held is not None and held.owner != self._owner:
+            raise instance_port.Fenced(f"{held.owner} has claimed it by epoch {held.epoch}")

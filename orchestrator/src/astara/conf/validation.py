@@ -69,6 +69,8 @@ def _contradictions(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield f"[DEFAULT] enabled_drivers names unknown drivers: {', '.join(unknown)}"
     if not conf.enabled_drivers:
         yield "[DEFAULT] enabled_drivers is empty: nothing would be served"
+    if conf.coordination.enabled and not conf.database.connection:
+        yield "[coordination] enabled needs a [database] connection that all nodes share"
     if conf.alive_timeout >= conf.boot_timeout:
         yield "[DEFAULT] alive_timeout must be shorter than boot_timeout"
     if conf.error_state_cooldown > conf.error_state_cooldown_max:

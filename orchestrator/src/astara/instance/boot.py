@@ -31,6 +31,7 @@ def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
     if found:
         _remove_unusable(tools, found)
     memory.forget_server()
+    tools.fence.confirm(router.id)  # Nova knows no epochs: a second server would be ours to find
     plug = _prepare_ports(tools, memory, router)
     server_id = _request(tools, router, plug, memory.image_id or tools.settings.image_id)
     memory.server = Server(id=server_id, status="BUILD", name=names.server(router.id))

@@ -1,7 +1,7 @@
 """Push the desired document, unless the appliance reports that it runs it already.
 
-Decides whether to push; must never push a document that the contract would refuse. Called by the
-instance.
+Decides whether to push; must never push a document that the contract would refuse, nor go on
+when the appliance says that another node has taken over. Called by the instance.
 """
 
 import logging
@@ -11,7 +11,7 @@ import msgspec
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 
-from ..clients import topology
+from ..clients import appliance, topology
 from ..machine import instance_port
 from . import ports, probe
 from .memory import Memory
@@ -31,7 +31,7 @@ def push_if_needed(
     address = tools.address_of(plug.management)
     if address is None:
         raise instance_port.Retry(f"management port of router {router.id} has no address")
-    pushed = tools.appliances.configure(address, desired)
+    pushed = _push(tools, memory, router.id, address, desired)
     memory.serving = True
     if memory.status is not None:
         memory.status = msgspec.structs.replace(memory.status, digest=pushed.digest)
@@ -40,6 +40,19 @@ def push_if_needed(
         raise instance_port.ConfigureFailed(reason)
     LOG.info("document.pushed router=%s address=%s digest=%s", router.id, address, digest)
     return True
+
+
+def _push(
+    tools: Tools, memory: Memory, router_id: str, address: str, desired: contract.Document
+) -> appliance.Pushed:
+    """Push under our epoch, which is higher than any that the appliance has told of."""
+    seen = memory.status.epoch if memory.status is not None else 0
+    try:
+        return tools.appliances.configure(address, desired, tools.fence.epoch(router_id, seen))
+    except appliance.StaleEpoch as error:
+        tools.fence.refused(router_id)
+        # Ours, and the appliance had it from somebody else: the next look tells by which epoch.
+        raise instance_port.Retry(str(error)) from error
 
 
 def _checked(desired: contract.Document) -> contract.Document:

@@ -3,9 +3,10 @@
 Called once per worker process, by the name that ``machine.instance_port`` gives.
 """
 
-from .. import events
+from .. import events, store
 from ..clients.appliance import Appliances
 from ..clients.connect import Cloud, open_cloud
+from ..cluster import fence, node
 from ..conf import CONF
 from ..machine import instance_port
 from . import failures, management, settings
@@ -16,9 +17,10 @@ from .tools import Tools
 class Factory:
     """Makes instances that share the clients of this process."""
 
-    def __init__(self, cloud: Cloud, tools: Tools):
+    def __init__(self, cloud: Cloud, tools: Tools, opened: store.Store | None = None):
         self._cloud = cloud
         self._tools = tools
+        self._store = opened
 
     def create(self, resource: events.Resource) -> instance_port.Instance:
         """Make the instance of a resource, without asking anybody anything."""
@@ -27,6 +29,8 @@ class Factory:
     def close(self) -> None:
         """Close the connections."""
         self._tools.appliances.close()
+        if self._store is not None:
+            self._store.close()
 
     @property
     def calls(self) -> dict[str, int]:
@@ -40,15 +44,24 @@ class Factory:
 
 
 def open_factory() -> Factory:
-    """Open a factory for the parsed global configuration."""
+    """Open a factory for the parsed global configuration; the database is asked when needed."""
     values = settings.from_conf(CONF)
+    opened = store.store_of(CONF)
+    own = fence.Fence(opened.epochs, node.this_node(CONF).owner)
     with failures.translated():
         cloud = open_cloud(CONF)
-        return from_cloud(cloud, values, management.recorded_address(CONF.state_path))
+        address = management.recorded_address(CONF.state_path)
+        return from_cloud(cloud, values, address, own, opened)
 
 
-def from_cloud(cloud: Cloud, values: settings.Settings, own_address: str) -> Factory:
-    """Make a factory from open clients."""
+def from_cloud(
+    cloud: Cloud,
+    values: settings.Settings,
+    own_address: str,
+    own: fence.Fence,
+    opened: store.Store | None = None,
+) -> Factory:
+    """Make a factory from open clients; it closes the store with them."""
     appliances = Appliances(values.api_port, values.alive_timeout_s, values.config_timeout_s)
-    tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address)
-    return Factory(cloud, tools)
+    tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address, own)
+    return Factory(cloud, tools, opened)

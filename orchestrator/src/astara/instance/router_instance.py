@@ -182,6 +182,7 @@ class RouterInstance:
                 return self._enter(InstanceState.GONE if gone else InstanceState.DOWN)
             if stop.ports_remain(self._tools, self._memory, router_id):
                 return self._enter(InstanceState.RESTART_NEEDED)
+            self._tools.fence.end(router_id)
             return self._enter(InstanceState.GONE)
 
     def read_stats(self) -> InstanceState:
@@ -204,6 +205,10 @@ class RouterInstance:
         self._state = InstanceState.DOWN
         self.begin_walk()
         return self.update_state()
+
+    def let_go(self) -> None:
+        """Forget what this process holds for the router: another node serves it."""
+        self._tools.fence.drop(self._resource.id)
 
     def _detail(self) -> topology.RouterDetail | None:
         router = probe.read_detail(self._tools, self._memory, self._resource.id)

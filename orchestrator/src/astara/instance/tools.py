@@ -6,6 +6,7 @@ Decides nothing. One per process, shared by its threads. Made by ``factory``.
 import ipaddress
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import clock
 from ..clients.appliance import Appliances
@@ -14,6 +15,9 @@ from ..clients.nova import Nova
 from ..drivers.router.document import Nic, Site
 from . import ports
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cluster.fence import Fence
 
 _FACTS_LAST_S = 600.0
 
@@ -36,11 +40,13 @@ class Tools:
         appliances: Appliances,
         settings: Settings,
         own_address: str,
+        fence: "Fence | None" = None,
     ):
         self.neutron = neutron
         self.nova = nova
         self.appliances = appliances
         self.settings = settings
+        self._fence = fence
         self.site = Site(
             host=settings.host,
             address=own_address,
@@ -52,6 +58,13 @@ class Tools:
         self._lock = threading.Lock()
         self._facts: tuple[float, ManagementFacts] | None = None
         self._flavor_id: str | None = None
+
+    @property
+    def fence(self) -> "Fence":
+        """What says by which epoch we may write; a process that only looks has none."""
+        if self._fence is None:
+            raise RuntimeError("this process must not write to appliances")
+        return self._fence
 
     def management_facts(self) -> ManagementFacts:
         """Return what is known about the management network, read anew every ten minutes."""

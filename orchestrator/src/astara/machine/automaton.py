@@ -9,9 +9,9 @@ import logging
 import threading
 import typing
 
-from . import history, instance_port, table
+from . import history, instance_port, permit, table
 from .collapse import collapse
-from .outcome import Finished, Idle, Misplaced, Outcome, Wake
+from .outcome import Finished, Held, Idle, Misplaced, Outcome, Released, Wake
 from .patience import NEVER, Patience, Policy
 from .table import Fact, Pause
 from .vocabulary import Action, InstanceState, WalkState
@@ -50,6 +50,7 @@ class Automaton:
         time: "clock.Clock",
         owns: "Callable[[str], bool]" = lambda _tenant_id: True,
         moves: history.History | None = None,
+        gate: "Callable[[str], permit.Ruling]" = permit.always,
     ) -> None:
         self.instance = instance
         self.history = moves or history.History(time)
@@ -58,6 +59,7 @@ class Automaton:
         self._policy = policy
         self._patience = Patience(policy, time)
         self._owns = owns
+        self._gate = gate
         self._lock = threading.Lock()
         self._pending: set[Action] = set()
         self._observed = False
@@ -95,6 +97,10 @@ class Automaton:
         with self._lock:
             return frozenset(self._pending)
 
+    def ruling(self) -> permit.Ruling:
+        """Say whether anything may be done to the resource now."""
+        return self._gate(self.instance.tenant_id or self.instance.resource.tenant_id)
+
     @property
     def attempts(self) -> int:
         """Give how often a boot or a document failed in a row."""
@@ -108,12 +114,16 @@ class Automaton:
         if Action.DELETE in self.pending:
             self.state = WalkState.CALC_ACTION  # a deletion waits for nothing
         for _ in range(STEPS_PER_TURN):
+            if (ruling := self.ruling()).permit is not permit.Permit.GO:
+                return self._stand_down(ruling)
             if self.state is WalkState.CALC_ACTION and not self._take_pending():
                 return Idle()
             try:
                 row = self._step()
             except _ElsewhereError:
                 return Misplaced(self.instance.tenant_id, self._abandon())
+            except instance_port.Fenced as reason:
+                return self._stand_down(permit.Ruling(permit.Permit.LEAVE, str(reason)))
             if row.next is WalkState.EXIT:
                 return Finished()
             if row.pause is Pause.DONE:
@@ -139,6 +149,20 @@ class Automaton:
             self._pending.clear()
         self.action = None
         return frozenset(actions)
+
+    def _stand_down(self, ruling: permit.Ruling) -> Held | Released:
+        """End the walk without a further step; the next one looks at everything afresh."""
+        actions = self._abandon()
+        self.state = WalkState.CALC_ACTION
+        self._boots = self._refusals = self._misses = self._looks = 0
+        self._patience.afresh()
+        self._told.clear()
+        if ruling.permit is permit.Permit.LEAVE:
+            self.instance.let_go()
+            return Released(ruling.reason)
+        for action in actions:
+            self.submit(action)
+        return Held(ruling.reason)
 
     def _end_walk(self) -> None:
         self.action = None
@@ -183,7 +207,7 @@ class Automaton:
             self._said = str(reason)
             self.instance.set_error(self._said)
             facts = frozenset({Fact.COOLING})
-        except _ElsewhereError:
+        except (_ElsewhereError, instance_port.Fenced):
             raise
         except Exception as fault:  # the boundary of one step: the other resources go on
             self._said = f"{type(fault).__name__}: {fault}"

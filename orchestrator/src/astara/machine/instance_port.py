@@ -24,6 +24,7 @@ its traceback and treated like `Retry`):
       BootFailed       Nova refused or lost the server: counts against `reboot_error_threshold`
       ConfigureFailed  the appliance could not apply the document (it rolled back): counted,
                        repaired by a rebuild when the budget is used up
+      Fenced           another node writes to the appliance now: whatever this one wants is stale
       OperatorError    no retry helps before a human acts (image missing, not allowed, document
                        refused as invalid): ERROR with the text, tried again after growing pauses
 """
@@ -67,6 +68,10 @@ class BootFailed(InstanceError):
 
 class ConfigureFailed(InstanceError):
     """Say that the appliance answered but could not apply the document."""
+
+
+class Fenced(InstanceError):
+    """Say that another node has taken the resource over."""
 
 
 class OperatorError(InstanceError):
@@ -235,6 +240,9 @@ class Instance(typing.Protocol):
 
     def clear_error(self) -> vocabulary.InstanceState:
         """Leave ERROR by observing afresh, as `update_state` does."""
+
+    def let_go(self) -> None:
+        """Forget what this process holds for the resource, which is no longer ours; no I/O."""
 
 
 class InstanceFactory(typing.Protocol):

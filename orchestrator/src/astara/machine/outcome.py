@@ -31,4 +31,18 @@ class Misplaced:
     actions: frozenset[Action]
 
 
-Outcome = Idle | Wake | Finished | Misplaced
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing may be done now; all that was asked is kept, and the next walk starts afresh."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """Another node owns the resource: drop the automaton and all that was asked of it."""
+
+    reason: str
+
+
+Outcome = Idle | Wake | Finished | Misplaced | Held | Released

@@ -93,6 +93,12 @@ class Patience:
         """Let the next cool-down be a short one as well."""
         self._backoffs = self._cooldowns = 0
 
+    def afresh(self) -> None:
+        """Forget all waits and pauses, the running one included."""
+        self.all_over()
+        self.success()
+        self._cooling_until = 0.0
+
     @property
     def cooling(self) -> bool:
         """Tell whether the pause in ERROR is not over."""

@@ -15,7 +15,7 @@ processes that need it do.
 
 from typing import Any
 
-from . import database, debug_modes, errors, ownership, schema
+from . import database, debug_modes, ownership, schema
 from .debug_modes import DebugMode, Scope
 from .errors import NotMigrated, StoreError, Unavailable
 from .ownership import Ownership
@@ -29,6 +29,7 @@ __all__ = [
     "StoreError",
     "Unavailable",
     "open_store",
+    "store_of",
 ]
 
 
@@ -40,9 +41,21 @@ class Store:
         self.debug = debug_modes.DebugModes(base)
         self.epochs = ownership.Epochs(base)
 
+    def make_ready(self) -> None:
+        """Make sure that the schema is the one needed: migrate our own file, or complain.
+
+        Raises `Unavailable` or `NotMigrated`.
+        """
+        schema.make_ready(self.base)
+
     def close(self) -> None:
         """Close idle connections."""
         self.base.close()
+
+
+def store_of(conf: Any) -> Store:
+    """Give the configured store without connecting; `make_ready` has to come first somewhere."""
+    return Store(database.from_conf(conf))
 
 
 def open_store(conf: Any) -> Store:
@@ -50,10 +63,10 @@ def open_store(conf: Any) -> Store:
 
     Raises `Unavailable` or `NotMigrated`.
     """
-    base = database.from_conf(conf)
+    opened = store_of(conf)
     try:
-        schema.make_ready(base)
-    except errors.StoreError:
-        base.close()
+        opened.make_ready()
+    except StoreError:
+        opened.close()
         raise
-    return Store(base)
+    return opened

@@ -1,4 +1,4 @@
-"""Check configuration and cloud and plug the management port, once, before any other child starts.
+"""Check configuration, database and cloud and plug the management port, before all other children.
 
 Entry of the role `preflight`. A configuration that cannot work ends the orchestrator with the list
 of its faults; a cloud that does not answer yet is tried again by the supervisor.
@@ -19,6 +19,21 @@ from . import roles
 LOG = logging.getLogger(__name__)
 
 
+def _check_database(conf: cfg.ConfigOpts) -> None:
+    """Raise SystemExit unless the database answers and has the schema of this release."""
+    from .. import store  # heavy
+
+    try:
+        store.open_store(conf).close()
+    except store.NotMigrated as reason:
+        LOG.error("database.refused reason=%s", reason)
+        sys.stderr.write(f"astara-orchestrator: {reason}\n")
+        raise SystemExit(os.EX_CONFIG) from None
+    except store.Unavailable as reason:
+        LOG.error("preflight.failed reason=%s", reason)
+        raise SystemExit(os.EX_TEMPFAIL) from None
+
+
 def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
     """Raise SystemExit(78) on a faulty configuration; return when the node is ready."""
     try:
@@ -28,6 +43,7 @@ def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
             LOG.error("configuration.invalid fault=%s", fault)
             sys.stderr.write(f"astara-orchestrator: {fault}\n")
         raise SystemExit(os.EX_CONFIG) from None
+    _check_database(conf)
     try:
         roles.load(roles.REQUIREMENTS)(conf)
         roles.load(roles.MANAGEMENT)(conf)

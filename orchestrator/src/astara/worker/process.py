@@ -11,13 +11,17 @@ import threading
 
 from oslo_config import cfg
 
-from .. import clock, events, inbox, scheduler
+from .. import clock, events, inbox, scheduler, store
+from ..cluster import placement
 from ..conf import identity
 from ..machine import automaton, instance_port, patience
 from ..supervisor import roles
-from . import control, control_protocol, pool, registry
+from . import control, control_protocol, gate, pool, registry, watch
 
 LOG = logging.getLogger(__name__)
+
+# How many heartbeats a step that runs on another node gets to end before we act ourselves.
+GRACE_HEARTBEATS = 3
 
 
 def policy_of(conf: cfg.ConfigOpts) -> patience.Policy:
@@ -42,6 +46,15 @@ def _owns(conf: cfg.ConfigOpts, number: int, resource: events.Resource, tenant_i
     return scheduler.shard(owned, conf.num_worker_processes, conf.shard_by) == number
 
 
+def placement_of(conf: cfg.ConfigOpts, time: clock.Clock) -> placement.Placement:
+    """Give what tells whether a resource belongs to this node."""
+    options = conf.coordination
+    if not options.enabled:
+        return placement.Alone()
+    grace_s = GRACE_HEARTBEATS * options.heartbeat_interval
+    return placement.Shared(conf.host, conf.hash_partition_exponent, grace_s, time)
+
+
 def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     """Serve this worker's share of the resources until `stop` is set."""
     identity.register(conf)
@@ -49,18 +62,38 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     time = clock.SystemClock()
     policy = policy_of(conf)
     outgoing = scheduler.Scheduler(conf)
+    places = placement_of(conf, time)
+    entrance = gate.Gate(places)
 
     def make(resource: events.Resource) -> automaton.Automaton:
         owns = functools.partial(_owns, conf, number, resource)
-        return automaton.Automaton(factory.create(resource), policy, time, owns)
+        ruling = functools.partial(entrance.ruling, resource.id)
+        return automaton.Automaton(factory.create(resource), policy, time, owns, gate=ruling)
 
-    slots = registry.Registry(make, time, outgoing.send)
+    slots = registry.Registry(make, time, outgoing.send, entrance.ours)
+
+    def take(message: events.Message) -> None:
+        if not isinstance(message, events.Membership):
+            slots.handle(message)
+            return
+        moved = places.learn(message)
+        slots.reconsider(everything=moved)
+        if moved:  # what has come to us is found by an audit
+            outgoing.send(events.AuditRequest("the nodes changed"))
+
+    opened = store.store_of(conf)
+    interval_s = conf.database.debug_refresh_interval
+    watching = watch.DebugWatch(
+        opened, entrance, lambda: slots.reconsider(everything=True), time, interval_s
+    )
     threads = pool.Pool(slots, conf.num_worker_threads, stop.is_set)
     name = scheduler.worker_name(number)
-    incoming = inbox.Inbox(scheduler.socket_path(conf.state_path, name), slots.handle)
+    incoming = inbox.Inbox(scheduler.socket_path(conf.state_path, name), take)
     desk = control.Desk(conf.host, number, slots, threads, factory)
     questions = control.Server(control_protocol.path_of(conf.state_path, number), desk.answer)
+    watching.look()  # what is in debug is left alone from the first step on
     threads.start()
+    threading.Thread(target=watching.run, args=(stop,), name="debug", daemon=True).start()
     incoming.start()
     questions.start()
     outgoing.send(events.AuditRequest(f"{name} started"))
@@ -72,4 +105,5 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     drained = threads.join(conf.shutdown_timeout)
     outgoing.close()
     factory.close()
+    opened.close()
     LOG.info("worker.stopped number=%d drained=%s %s", number, drained, slots.census())

@@ -14,7 +14,7 @@ import zlib
 from collections import deque
 
 from .. import events
-from ..machine import automaton, outcome
+from ..machine import automaton, outcome, permit
 from ..machine.vocabulary import Action, InstanceState
 
 if typing.TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Phase(enum.Enum):
     READY = "ready"  # in the queue for a thread
     RUNNING = "running"  # a thread is on it
     WAITING = "waiting"  # a timer will make it ready
+    HELD = "held"  # nothing may be done to it now
 
 
 class Slot:
@@ -43,6 +44,7 @@ class Slot:
     __slots__ = (
         "audit_id",
         "automaton",
+        "held",
         "interrupts",
         "keys",
         "phase",
@@ -60,6 +62,7 @@ class Slot:
         self.timer = 0  # the number of the timer that counts; others are stale
         self.wake_s = 0.0  # when the timer that counts is due
         self.audit_id = ""  # the last audit that named this resource
+        self.held = ""  # why nothing may be done to it, while it is HELD
 
 
 def slice_of(resource_id: str, slices: int) -> int:
@@ -75,10 +78,12 @@ class Registry:
         make: "Callable[[events.Resource], automaton.Automaton]",
         time: "clock.Clock",
         forward: "Callable[[events.Event], object]",
+        ours: "Callable[[str], bool]" = lambda _resource_id: True,
     ) -> None:
         self._make = make
         self._clock = time
         self._forward = forward
+        self._ours = ours
         self._changed = threading.Condition()
         self._slots: dict[str, Slot] = {}
         self._by_key: dict[_Key, set[str]] = {}
@@ -107,6 +112,8 @@ class Registry:
     def _take_event(self, event: events.Event) -> None:
         slot = self._slots.get(event.resource.id)
         if slot is None:
+            if not self._ours(event.resource.id):
+                return  # another node has heard of it as well
             slot = Slot(event.resource, self._make(event.resource))
             self._slots[event.resource.id] = slot
         if event.generation is not None:
@@ -213,6 +220,11 @@ class Registry:
                     self._forward_all(slot.resource, tenant_id, actions)
                 case outcome.Wake(delay_s, interrupts):
                     self._wait(slot, delay_s, interrupts)
+                case outcome.Held(reason):
+                    self._hold(slot, reason)
+                    self._reconsider(slot)  # it may have been freed since it asked
+                case outcome.Released(reason):
+                    self._release(slot, reason)
                 case outcome.Idle():
                     slot.phase = Phase.IDLE
                     if slot.automaton.pending:
@@ -228,6 +240,48 @@ class Registry:
         slot.wake_s = self._clock.monotonic() + delay_s
         heapq.heappush(self._timers, (slot.wake_s, slot.timer, slot))
         self._changed.notify()  # a thread that sleeps for longer must learn of it
+
+    def _hold(self, slot: Slot, reason: str) -> None:
+        if slot.held != reason:
+            LOG.info(
+                "resource.held %s=%s reason=%s", slot.resource.driver, slot.resource.id, reason
+            )
+        slot.phase = Phase.HELD
+        slot.held = reason
+
+    def _release(self, slot: Slot, reason: str) -> None:
+        """Drop a slot of which another node takes care, whatever is pending."""
+        LOG.info("resource.left %s=%s reason=%s", slot.resource.driver, slot.resource.id, reason)
+        self._unindex(slot)
+        slot.timer = 0
+        del self._slots[slot.resource.id]
+
+    def reconsider(self, *, everything: bool) -> None:
+        """Look again at what may be done: to what is held, or to `everything`.
+
+        What is running finds out by itself before its next step.
+        """
+        with self._changed:
+            for slot in list(self._slots.values()):
+                if slot.phase is Phase.HELD or (everything and slot.phase is not Phase.RUNNING):
+                    self._reconsider(slot)
+
+    def _reconsider(self, slot: Slot) -> None:
+        """Hold, free or drop one slot that is not running.
+
+        What is freed is looked at afresh: something may have changed while nobody looked.
+        """
+        ruling = slot.automaton.ruling()
+        if ruling.permit is permit.Permit.LEAVE:
+            slot.automaton.instance.let_go()
+            self._release(slot, ruling.reason)
+        elif ruling.permit is permit.Permit.HOLD and slot.phase in (Phase.IDLE, Phase.HELD):
+            self._hold(slot, ruling.reason)
+        elif ruling.permit is permit.Permit.GO and slot.phase is Phase.HELD:
+            LOG.info("resource.freed %s=%s", slot.resource.driver, slot.resource.id)
+            slot.held = ""
+            slot.automaton.submit(Action.UPDATE)
+            self._make_ready(slot)
 
     def _index(self, slot: Slot) -> None:
         instance = slot.automaton.instance
