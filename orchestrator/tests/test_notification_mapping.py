@@ -100,6 +100,22 @@ def test_what_concerns_no_appliance_means_nothing(name):
     assert meaning(read(name)) == []
 
 
+@pytest.mark.parametrize("end", ["compute.instance.delete.end", "compute.instance.power_off.end"])
+def test_the_end_of_a_server_of_ours_means_a_look_at_its_router(end):
+    recorded = read("compute.instance.delete.end")
+    recorded["event_type"] = end
+    recorded["payload"]["metadata"] = {"astara_resource": f"router:{ROUTER}"}
+    look = Event(Resource("router", ROUTER), Action.POLL, source="notification")
+    assert meaning(recorded) == [look]
+
+
+@pytest.mark.parametrize("mark", [{}, {"k": "v"}, {"astara_resource": "router:"}, [], None])
+def test_the_end_of_a_tenants_server_means_nothing(mark):
+    recorded = read("compute.instance.delete.end")
+    recorded["payload"]["metadata"] = mark
+    assert meaning(recorded) == []
+
+
 def test_another_service_means_nothing():
     recorded = read("compute.instance.update")
     assert mapping.messages_of(recorded["event_type"], recorded["payload"]) == []
@@ -109,7 +125,8 @@ def test_another_service_means_nothing():
 def test_every_recorded_notification_is_understood(path):
     recorded = json.loads(path.read_text())
     messages = meaning(recorded)
-    concerns = recorded["event_type"] in mapping.RULES
+    event_type = recorded["event_type"]
+    concerns = event_type in mapping.RULES and not event_type.startswith("compute.")
     assert bool(messages) == concerns
     for message in messages:
         if isinstance(message, Event):

@@ -1,10 +1,12 @@
-"""Say which resources a Neutron notification concerns.
+"""Say which resources a notification of Neutron or Nova concerns.
 
 Pure, and one table: event type to function of the payload. A notification is only a hint: nothing
 of its payload is kept but ids. What is not in the table concerns no appliance. Neutron's own ports
 (router interfaces, gateways, floating IPs) and status changes are never notified, so no echo of
 our status reports arrives here; of ports made through the API those of appliances are left out.
-The shapes are those recorded from Neutron 29. Called by `neutron_events`.
+Of Nova's only the end of a server counts that carries our mark: what is deleted or powered off
+behind our back is noticed before the next poll. The shapes are those recorded from Neutron 29 and
+Nova 34. Called by `neutron_events`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +17,7 @@ from ..machine.vocabulary import Action
 
 SOURCE = "notification"
 ROUTER = "router"
+SERVER_MARK = "astara_resource"  # the metadata key of a server of ours
 OURS = "astara:"  # how the description of a port of ours begins
 _ROUTER_PORTS = ("network:router_", "network:ha_router_replicated_interface")
 
@@ -85,6 +88,16 @@ def _network(payload: Payload, _tenant_id: str) -> list[Message]:
     return [Hint(Action.UPDATE, network_id=str(network_id), source=SOURCE)]
 
 
+def _server(payload: Payload, _tenant_id: str) -> list[Message]:
+    metadata = payload.get("metadata")
+    mark = str(metadata.get(SERVER_MARK) or "") if isinstance(metadata, Mapping) else ""
+    driver, _, resource_id = mark.partition(":")
+    if driver != ROUTER or not resource_id:
+        return []
+    # The server's own tenant is the service project: whose router it is, Neutron will say.
+    return [Event(Resource(driver, resource_id), Action.POLL, source=SOURCE)]
+
+
 RULES: Mapping[str, _Rule] = {
     "router.create.end": _router(Action.CREATE),
     "router.update.end": _router(Action.UPDATE),
@@ -101,6 +114,8 @@ RULES: Mapping[str, _Rule] = {
     "subnet.update.end": _subnet,
     "subnet.delete.end": _subnet,
     "network.update.end": _network,
+    "compute.instance.delete.end": _server,
+    "compute.instance.power_off.end": _server,
 }
 
 
