@@ -79,6 +79,13 @@ OPTS = [
         help="Exchange to which Neutron publishes notifications; `control_exchange` in "
         "neutron.conf.",
     ),
+    cfg.StrOpt(
+        "nova_control_exchange",
+        default="nova",
+        help="Exchange to which Nova publishes notifications; `control_exchange` in nova.conf. A "
+        "server that ends behind our back is noticed at once by them, at the next poll without. "
+        "Empty: do not listen.",
+    ),
     cfg.ListOpt(
         "notification_topics",
         default=["notifications"],

@@ -1,4 +1,4 @@
-"""Listen to Neutron's notifications and pass on what they mean.
+"""Listen to the notifications of Neutron and Nova and pass on what they mean.
 
 Entry of the role `listener`. The queue is this node's own (a pool named after `host`); it outlives
 the listener, so that what is published while the listener restarts is read afterwards. A broker
@@ -99,8 +99,10 @@ class BrokerWatch(logging.Handler):
 def _listener(conf: cfg.ConfigOpts, endpoint: Endpoint) -> typing.Any:
     oslo_messaging = bus.load()
     transport = oslo_messaging.get_notification_transport(conf)
+    exchanges = filter(None, (conf.neutron_control_exchange, conf.nova_control_exchange))
     targets = [
-        oslo_messaging.Target(exchange=conf.neutron_control_exchange, topic=topic)
+        oslo_messaging.Target(exchange=exchange, topic=topic)
+        for exchange in exchanges
         for topic in conf.notification_topics
     ]
     return oslo_messaging.get_notification_listener(
