@@ -193,6 +193,18 @@ REFUSED = [
     ("schema_version", 2, "$.schema_version"),
     ("vpn", {"ipsec": []}, "$.vpn"),
     ("ha_resource", True, "$.ha_resource"),
+    ("ha_config", {"peers": ["fdca::3"]}, "$.ha_config"),
+    ("ha_config", {"peers": ["fdca::3"], "password": "x"}, "$.ha_config.password"),
+    (
+        "ha_config",
+        {"peers": ["fdca::3"], "advert_interval_ms": 105},
+        "$.ha_config.advert_interval_ms",
+    ),
+    (
+        "ha_config",
+        {"peers": ["fdca::3"], "virtual_router_id": 256},
+        "$.ha_config.virtual_router_id",
+    ),
 ]
 
 
@@ -291,3 +303,34 @@ def test_no_accepted_text_holds_a_line_break(text: str) -> None:
     except ContractError:
         return
     assert len(document.networks[2].name.splitlines()) <= 1
+
+
+def paired(**keys: object) -> dict[str, object]:
+    return {**changed("ha_resource", True), "ha_config": keys}
+
+
+def test_a_pair_has_useful_defaults() -> None:
+    pair = contract.parse(paired(peers=["fdca:3ba5:a17a:acda::3"])).ha_config
+    assert pair == contract.HighAvailability(
+        peers=("fdca:3ba5:a17a:acda::3",),
+        priority=100,
+        virtual_router_id=1,
+        advert_interval_ms=100,
+        synchronise_connections=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("peers", "path"),
+    [
+        ([], "$.ha_config.peers"),
+        (["fdca::3", "fdca::4"], "$.ha_config.peers"),
+        (["fdca::x"], "$.ha_config.peers[0]"),
+        (["192.168.0.1"], "$.ha_config.peers[0]"),
+    ],
+    ids=["none", "two", "no-address", "itself"],
+)
+def test_a_pair_has_one_other_member(peers: list[str], path: str) -> None:
+    with pytest.raises(ContractError) as refusal:
+        contract.parse(paired(peers=peers))
+    assert refusal.value.path == path

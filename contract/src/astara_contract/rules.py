@@ -15,7 +15,7 @@ _Parsed = TypeVar("_Parsed")
 
 # Parts of the historic shape that have no meaning in schema version 1. A document that uses them
 # is refused: applying it without them would silently be something else than what was asked for.
-_NOT_IN_VERSION_1 = ("anchors", "services", "vpn", "ha_resource", "ha_config")
+_NOT_IN_VERSION_1 = ("anchors", "services", "vpn")
 
 
 def check(document: Document) -> None:
@@ -28,6 +28,7 @@ def check(document: Document) -> None:
     _check_unique(document)
     _check_routing(document)
     _check_floating_ips(document)
+    _check_pair(document)
     _each(document.dns_forwarders, "$.dns_forwarders", _address)
     if document.orchestrator.address:
         _address(document.orchestrator.address, "$.orchestrator.address")
@@ -111,6 +112,27 @@ def _check_floating_ips(document: Document) -> None:
     has_external = any(n.network_type == "external" for n in document.networks)
     if document.floating_ips and not has_external:
         raise ContractError("$.floating_ips", "there is no external network to answer on")
+
+
+def _check_pair(document: Document) -> None:
+    pair = document.ha_config
+    if not document.ha_resource:
+        if pair is not None:
+            raise ContractError("$.ha_config", "given, but ha_resource is false")
+        return
+    if pair is None:
+        raise ContractError("$.ha_resource", "needs ha_config: who the other one is")
+    _each(pair.peers, "$.ha_config.peers", _address)
+    if len(pair.peers) != 1:
+        raise ContractError("$.ha_config.peers", "a pair has exactly one peer")
+    peer = ipaddress.ip_address(pair.peers[0])
+    own = {
+        ipaddress.ip_interface(text).ip
+        for network in document.networks
+        for text in network.interface.addresses
+    }
+    if peer in own:
+        raise ContractError("$.ha_config.peers[0]", f"{peer} is this appliance itself")
 
 
 def _unique(items: Iterable[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from astara_contract.types import (
     Address,
     AddressMode,
+    AdvertInterval,
     Asn,
     Cidr,
     DhcpOptionName,
@@ -26,6 +27,8 @@ from astara_contract.types import (
     OptionalIdentifier,
     Port,
     Text,
+    VirtualRouterId,
+    VrrpPriority,
 )
 
 SCHEMA_VERSION = 1
@@ -124,10 +127,17 @@ class Orchestrator(_Part, frozen=True):
 
 
 class HighAvailability(_Part, frozen=True):
-    """Historic ``ha_config``; not used by schema version 1."""
+    """How this appliance takes turns with another one on the router's addresses (VRRP, RFC 9568).
 
-    peers: tuple[Address, ...] = ()
-    priority: int = 0
+    Only the master has the addresses of the networks other than management. The two hear each
+    other on the management network, where each has an address of its own.
+    """
+
+    peers: tuple[Address, ...]
+    priority: VrrpPriority = 100
+    virtual_router_id: VirtualRouterId = 1
+    advert_interval_ms: AdvertInterval = 100
+    synchronise_connections: bool = True
 
 
 class Document(_Part, frozen=True):

@@ -4,11 +4,12 @@ Decoding ignores unknown keys, so that an orchestrator of one release understand
 the next one (the document, by contrast, is strict: what is asked for must be understood).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from astara_contract.document import Document
+from astara_contract.types import Role
 
 
 class InterfaceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     `v4` and `v6` tell whether the external gateway of that family answers. `digest` is that of the
     committed document, None before the first; a `trial` is not committed. `pushes_applied` and
     `pushes_unchanged` count documents since the appliance was made; they survive a restart of the
-    agent. Times are ISO 8601 in UTC.
+    agent. Times are ISO 8601 in UTC. `role` is the appliance's part in a pair: only the master has
+    the router's addresses; one in fault waits for a link or for a daemon.
     """
 
     v4: bool
@@ -63,6 +65,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     booted_at: str = ""
     agent_started_at: str = ""
     interfaces: tuple[Nic, ...] = ()
+    role: Role = "single"
 
 
 class InterfaceBody(msgspec.Struct, frozen=True):
@@ -91,3 +94,19 @@ class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of ``POST /v1/system/config/confirm``: commit what is on trial, if it is this."""
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class RoleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``PUT /v1/system/role``: hand the router's addresses over to the other one of the
+    pair. The answer tells the role afterwards.
+    """
+
+    role: Literal["backup"]
+
+
+class RoleState(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of ``PUT /v1/system/role``: the role, since when, and what led to it."""
+
+    role: Role
+    since: str = ""
+    reason: str = ""

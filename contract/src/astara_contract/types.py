@@ -89,6 +89,22 @@ HexKey = Annotated[
 Mtu = Annotated[int, Meta(ge=68, le=65535, description="Bytes (RFC 791 minimum is 68).")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="TCP port.")]
 Asn = Annotated[int, Meta(ge=0, le=4294967295, description="Autonomous system (RFC 6793).")]
+VirtualRouterId = Annotated[
+    int, Meta(ge=1, le=255, description="Names the pair on the network where its members talk.")
+]
+VrrpPriority = Annotated[
+    int, Meta(ge=1, le=254, description="The higher one becomes master where there is none.")
+]
+AdvertInterval = Annotated[
+    int,
+    Meta(
+        ge=50,
+        le=10000,
+        multiple_of=10,
+        description="Milliseconds between adverts; after three of them the other one takes over.",
+    ),
+]
 
+Role = Literal["single", "master", "backup", "fault"]
 NetworkType = Literal["management", "external", "internal", "isolated", "loadbalancer"]
 AddressMode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
