@@ -191,12 +191,19 @@ class PluggedNic:
 class ApplianceHost:
     """The appliance: its namespaces, its NICs, its agent."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        address: str = MANAGEMENT_ADDRESS,
+        peer_of: "ApplianceHost | None" = None,
+    ) -> None:
+        self.address = address
         self.token = f"ap{os.getpid()}x{next(_COUNTER)}"
         self.netns = f"{self.token}-vm"
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="astara-test-", dir="/tmp"))
         self.root.chmod(0o755)
-        self.segments: dict[str, Segment] = {}
+        self._peer_of = peer_of
+        self.segments: dict[str, Segment] = peer_of.segments if peer_of else {}
         self.nics: list[PluggedNic] = []
         self._agent: subprocess.Popen[bytes] | None = None
         self._log = (self.root / "agent.log").open("ab")
@@ -205,7 +212,10 @@ class ApplianceHost:
         (self.root / "etc").mkdir()
         self._boot()
         self.management = self.plug("mgt")
-        self.orchestrator = self.segments["mgt"].add_host("orch", [f"{MANAGEMENT_PEER}/64"])
+        segment = self.segments["mgt"]
+        if peer_of is None:
+            segment.add_host("orch", [f"{MANAGEMENT_PEER}/64"])
+        self.orchestrator = segment.hosts["orch"]
 
     def _boot(self) -> None:
         forever = (
@@ -255,7 +265,7 @@ class ApplianceHost:
 
     def configure_management(self, *options: str) -> str:
         """Run astara-configure-management as cloud-init would."""
-        arguments = (self.management.mac, f"{MANAGEMENT_ADDRESS}/64", *options)
+        arguments = (self.management.mac, f"{self.address}/64", *options)
         return self.execute(
             script("astara-configure-management"), *arguments, "--root", str(self.root)
         )
@@ -272,18 +282,15 @@ class ApplianceHost:
         )
         eventually(self._answers, 20, "API of the agent: " + str(self.root / "agent.log"))
 
-    def agent_pids(self) -> list[int]:
-        """Return the host's PIDs of the agent: arbiter and worker."""
+    def agent_pid(self) -> int:
+        """Return the host's PID of the agent."""
         assert self._agent is not None
-        arbiter = children(self._agent.pid)
-        return [*arbiter, *(pid for parent in arbiter for pid in children(parent))]
+        return children(self._agent.pid)[0]
 
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End the agent; daemons that it started stay."""
         assert self._agent is not None
-        pids = self.agent_pids()
-        for pid in pids if number == signal.SIGKILL else pids[:1]:
-            os.kill(pid, number)
+        os.kill(self.agent_pid(), number)
         self._agent.wait(20)
         self._agent = None
 
@@ -301,7 +308,7 @@ class ApplianceHost:
     ) -> tuple[int, Any]:
         """Ask the API from the management network: (status, decoded JSON or text)."""
         number, raw = self.orchestrator.http(
-            MANAGEMENT_ADDRESS, API_PORT, path, method=method, body=body, headers=headers
+            self.address, API_PORT, path, method=method, body=body, headers=headers
         )
         try:
             return number, json.loads(raw)
@@ -333,7 +340,7 @@ class ApplianceHost:
             "interface": {
                 "ifname": "ge0",
                 "lladdr": self.management.mac,
-                "addresses": [f"{MANAGEMENT_ADDRESS}/64"],
+                "addresses": [f"{self.address}/64"],
             },
         }
         return {
@@ -381,8 +388,9 @@ class ApplianceHost:
         if self._agent is not None:
             self._agent.wait(10)
         self._log.close()
-        for segment in self.segments.values():
-            segment.close()
+        if self._peer_of is None:
+            for segment in self.segments.values():
+                segment.close()
         _drop_namespace(self.netns)
         shutil.rmtree(self.root, ignore_errors=True)
 

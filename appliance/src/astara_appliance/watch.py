@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from . import clock, errors, facts, pipeline, store
 from .drivers.routes import plan
-from .system import netlink, process
+from .system import memory, netlink, process
 
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +109,10 @@ class Watch:
         return math.inf if left_s is None else max(left_s, OVERDUE_RETRY_S)
 
     def _repair(self) -> None:
-        repaired = self._line.repair()
+        try:
+            repaired = self._line.repair()
+        finally:
+            memory.give_back()
         if repaired:
             LOG.warning("drift-repaired drivers=%s", ",".join(repaired))
 

@@ -1,3 +1,3 @@
-"""The HTTP face of the appliance: `routes` says what is answered, `server` runs it behind
-gunicorn.
+"""The HTTP face of the appliance: `operations` says what is offered, `views` what is answered,
+`server` serves it.
 """

@@ -15,12 +15,13 @@ from werkzeug import exceptions
 from astara_contract import errors as contract_errors
 
 from .. import errors
-from ..system import process
+from ..system import memory, process
 from . import openapi, operations, views
 
 LOG = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+LARGE_ANSWER = 256 * 1024
 _SEE_LOG = "See the agent's log on the appliance."
 
 
@@ -44,7 +45,10 @@ def _answering(
     def answer(**path: str) -> flask.Response:
         told = operation.view(parts, **path)
         body = told if isinstance(told, str) else msgspec.json.encode(told)
-        return flask.Response(body, content_type=operation.media)
+        response = flask.Response(body, content_type=operation.media)
+        if len(body) > LARGE_ANSWER:
+            response.call_on_close(memory.give_back)
+        return response
 
     return answer
 

@@ -1,25 +1,31 @@
-"""Run the routes behind gunicorn: one worker process, a few threads, listening on management
-alone.
+"""Serve the routes by gunicorn's threaded worker in this process, on management alone.
 
 The sockets are bound to the management *addresses* and to the management *device*: a tenant who
 sends to the management address through his own network reaches nothing, even if the firewall were
-not there. The arbiter process stays small, it imports neither Flask nor the drivers; it starts a
-new worker when one dies. Called by `cmd.agent`.
+not there.
+
+There is no arbiter: it would take half as much memory again to do what the machine's init does,
+which is to start the agent when it ends. What an arbiter does beyond that, ending a worker that
+hangs, the kernel does by an alarm that a worker which lives keeps putting off. Called by
+`cmd.agent`.
 """
 
 import errno
 import ipaddress
 import logging
+import os
 import pathlib
+import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from gunicorn import glogging, systemd
 from gunicorn.app import base as gunicorn_base
+from gunicorn.workers import gthread
 
 from .. import clock
 from ..system import management
-from ..system.paths import Paths
 
 LOG = logging.getLogger(__name__)
 
@@ -27,42 +33,24 @@ BIND_TIMEOUT_S = 15.0
 _BIND_RETRY_S = 0.2
 THREADS = 4
 BACKLOG = 128
+HANG_S = 60
+"""After so long without a sign of life of the main thread, the kernel ends the process."""
 
 
-class Server(gunicorn_base.BaseApplication):
-    """gunicorn, configured by us instead of by files and arguments."""
-
-    def __init__(self, paths: Paths, listeners: Sequence[socket.socket], mac: str) -> None:
-        self._paths = paths
-        self._mac = mac
-        self._listeners = tuple(listeners)  # kept: gunicorn only gets the numbers
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Set what differs from gunicorn's defaults."""
-        shared_memory = pathlib.Path("/dev/shm")  # noqa: S108 - heartbeat file of the worker
-        settings: dict[str, Any] = {
-            "bind": [f"fd://{listener.fileno()}" for listener in self._listeners],
-            "workers": 1,
-            "threads": THREADS,
-            "worker_class": "gthread",
-            "keepalive": 75,
-            # A push may take long; the main thread of a gthread worker beats on meanwhile.
-            "timeout": 60,
-            "graceful_timeout": 10,
-            "umask": 0o022,
-            "control_socket_disable": True,
-            "proc_name": "astara-appliance",
-            "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
-        }
-        for name, value in settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Any:
-        """Build the application; runs in the worker process, where threads may start."""
-        from .. import worker
-
-        return worker.build(self._paths, self._mac)
+def serve(listeners: Sequence[socket.socket], build: Callable[[], Any]) -> None:
+    """Answer on `listeners` with the application that `build` returns, until SIGTERM."""
+    application = _Application(build)
+    settings = application.cfg
+    worker = _Worker(
+        age=1,
+        ppid=os.getppid(),
+        sockets=list(listeners),
+        app=application,
+        timeout=HANG_S,
+        cfg=settings,
+        log=glogging.Logger(settings),
+    )
+    worker.init_process()
 
 
 def open_listeners(settings: management.Management, device: str) -> tuple[socket.socket, ...]:
@@ -71,6 +59,50 @@ def open_listeners(settings: management.Management, device: str) -> tuple[socket
         _listener(ipaddress.ip_interface(address), settings.api_port, device)
         for address in settings.addresses
     )
+
+
+def put_off_alarm(seconds: int) -> None:
+    """Have the kernel end this process unless this is called again within `seconds`."""
+    signal.alarm(seconds)
+
+
+class _Application(gunicorn_base.BaseApplication):
+    """gunicorn, configured by us instead of by files and arguments."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+        super().__init__()
+
+    def load_config(self) -> None:
+        shared_memory = pathlib.Path("/dev/shm")  # noqa: S108 - heartbeat file of gunicorn
+        settings: dict[str, Any] = {
+            "threads": THREADS,
+            "worker_class": "gthread",
+            "keepalive": 75,
+            "graceful_timeout": 10,
+            "umask": 0o022,
+            "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._build()
+
+
+class _Worker(gthread.ThreadWorker):
+    def run(self) -> None:
+        # For a unit of Type=notify (sd_notify(3)); without systemd nobody is told.
+        systemd.sd_notify("READY=1", self.log)
+        super().run()
+
+    def notify(self) -> None:
+        # Once a second or so. A push may take long in its thread; this is the main thread's.
+        put_off_alarm(HANG_S)
+
+    def is_parent_alive(self) -> bool:
+        # There is no arbiter whose end would be ours.
+        return True
 
 
 def _listener(
@@ -88,7 +120,7 @@ def _listener(
             listener.listen(BACKLOG)
             break
         except OSError as error:
-            # The worker of an agent whose arbiter was killed holds the port for another second.
+            # A former agent that was told to stop finishes its requests for some seconds.
             if error.errno != errno.EADDRINUSE or clock.monotonic() > deadline:
                 raise
             clock.sleep(_BIND_RETRY_S)

@@ -17,7 +17,7 @@ from astara_contract import facts as contract_facts
 from astara_contract import status
 
 from .. import facts, inventory, ledger, metrics, pipeline, store, watch
-from ..system import process
+from ..system import memory, process
 from ..system.paths import Paths
 
 LONGEST_TRIAL_S = 3600
@@ -99,8 +99,12 @@ def show_config(parts: Parts) -> status.ConfigBody:
 def put_config(parts: Parts) -> status.ConfigBody:
     """Bring a document into effect."""
     _require_json()
+    epoch, confirm_within_s = _epoch(), _confirm_within_s()
     body = flask.request.get_data(cache=False)
-    parts.line.put(body, _epoch(), confirm_within_s=_confirm_within_s())
+    try:
+        parts.line.put(body, epoch, confirm_within_s=confirm_within_s)
+    finally:
+        memory.give_back()
     parts.watch.document_changed()
     return show_config(parts)
 

@@ -1,10 +1,7 @@
-"""`astara-appliance`: the agent. It has the management NIC brought up and serves the API on it.
-
-This process stays the arbiter of gunicorn for good, so it imports little: a child does the netlink
-part, the worker has the drivers.
+"""`astara-appliance`: the agent. It brings the management NIC up and serves the API on it.
 
 Needs what astara-configure-management left in the state directory. Runs in the foreground until
-SIGTERM; daemons that it started live on.
+SIGTERM; daemons that it started live on. Whoever started it starts it again when it ends.
 """
 
 import argparse
@@ -12,14 +9,16 @@ import logging
 import pathlib
 import sys
 
+from .. import assembly
 from ..api import server
-from ..system import management, process
+from ..system import management, management_nic, memory, netlink
 from ..system.paths import Paths
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the agent; return the exit status."""
     options = _parse(argv)
+    memory.settle()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -38,21 +37,14 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     try:
-        device = _bring_up(options.root)
+        management.check(settings)
+        device = management_nic.bring_up(settings)
         listeners = server.open_listeners(settings, device)
-    except (process.CommandFailed, OSError) as error:
+    except (management.ManagementError, netlink.NetlinkRefused, OSError) as error:
         print(f"astara-appliance: {error}", file=sys.stderr)
         return 1
-    server.Server(paths, listeners, settings.mac).run()
+    server.serve(listeners, lambda: assembly.assemble(paths, settings.mac))
     return 0
-
-
-def _bring_up(root: pathlib.Path | None) -> str:
-    """Bring the management NIC up and return its device name."""
-    module = "astara_appliance.cmd.configure_management"
-    where = ["--root", str(root)] if root else []
-    shown = process.run([sys.executable, "-m", module, "--again", *where], timeout_s=30)
-    return shown.stdout.split()[0]
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -1,6 +1,6 @@
-"""Assemble the agent inside its worker process: drivers, pipeline, watch loops, routes.
+"""Assemble the agent: drivers, pipeline, watch loops, routes.
 
-It decides what belongs together and nothing else. Called by the server once per worker.
+It decides what belongs together and nothing else. Called once by `cmd.agent`.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .system.paths import Paths
 
 
-def build(paths: "Paths", management_mac: str) -> "flask.Flask":
+def assemble(paths: "Paths", management_mac: str) -> "flask.Flask":
     """Return the application; the watch loops run, the first repair is on its way."""
     names = facts.NicNames(paths.state_dir, management_mac)
     line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))

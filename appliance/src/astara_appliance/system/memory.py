@@ -1,0 +1,28 @@
+"""Keep the agent's memory small between requests.
+
+glibc gives each thread a heap of its own and seldom returns freed memory: after a large document
+the agent would stay as large as it ever was. Without glibc (musl) both functions leave things as
+they are. Called at the start of the agent and after whatever may have used much.
+"""
+
+import ctypes
+import gc
+
+_M_ARENA_MAX = -8  # mallopt(3)
+
+
+def settle() -> None:
+    """Use one heap for all threads, and leave what is there now out of later collections."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_ARENA_MAX, 1)
+    gc.collect()
+    gc.freeze()
+
+
+def give_back() -> None:
+    """Return what is free to the kernel; takes some milliseconds."""
+    gc.collect()
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
