@@ -289,6 +289,9 @@ def kernel(request):
             def run(self, commands, **options):
                 return thread.submit(tool.run, commands, **options).result()
 
+            def generation(self):
+                return thread.submit(tool.generation).result()
+
         yield InNamespace()
 
 
@@ -312,9 +315,27 @@ def test_kernel_holds_what_is_wanted_and_lists_it_back(kernel, tmp_path, first, 
         change = firewall.diff(before, desired)
         if change.commands:
             firewall._commit(change)
-        assert firewall.observe().elements == desired.elements
-        assert not firewall.diff(firewall.observe(), desired).commands
+        listed = driver.FirewallDriver(paths.Paths.under(tmp_path), kernel).observe()
+        assert firewall.observe() == listed
+        assert listed.elements == desired.elements
+        assert not firewall.diff(listed, desired).commands
         assert change.replaces is None or before.skeleton is None
+
+
+@pytest.mark.functional
+def test_what_somebody_else_changes_is_seen(kernel, tmp_path):
+    firewall = driver.FirewallDriver(paths.Paths.under(tmp_path), kernel)
+    desired = firewall.render(contract.parse({"networks": list(NETWORKS)}), FACTS)
+    firewall.apply(firewall.diff(firewall.observe(), desired))
+    firewall.verify(desired)
+    kernel.run("add element inet astara public4 { 192.0.2.99 }")
+    with pytest.raises(base.VerifyFailed, match=r"192\.0\.2\.99"):
+        firewall.verify(desired)
+    firewall.apply(firewall.diff(firewall.observe(), desired))
+    kernel.run("add table inet other")
+    firewall.verify(desired)
+    kernel.run("flush ruleset")
+    assert firewall.observe().skeleton is None
 
 
 @pytest.mark.functional

@@ -58,9 +58,22 @@ class Change:
     """The skeleton's text, when the commands load it anew."""
 
     cut: conntrack.Cut
+    elements: Elements = dataclasses.field(default_factory=dict)
+    """What the sets and maps hold afterwards."""
 
     def __bool__(self) -> bool:
         return bool(self.commands or self.cut)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What the kernel held at a generation of its rules: as long as that is the present one, it
+    holds the same.
+    """
+
+    generation: int
+    skeleton: str | None
+    elements: Elements
 
 
 class FirewallDriver:
@@ -72,6 +85,7 @@ class FirewallDriver:
         self._nft = tool or nft.connect()
         self._booted = management.load(paths.state_dir)
         self._vouched: Desired | None = None
+        self._seen: Seen | None = None
 
     @property
     def name(self) -> str:
@@ -105,24 +119,32 @@ class FirewallDriver:
         self._vouched = desired
 
     def observe(self) -> Observed:
-        """List the table; tell whether its rules are those that we loaded."""
+        """Tell what is in the table and whether its rules are those that we loaded; list it only
+        when somebody else has changed anything since we looked.
+        """
         unfinished = _decode_cut(files.read_file(self._cuts))
-        listing = nft.list_json(self._nft, f"table {_WHERE}")
-        if listing is None:
-            return Observed(None, {}, unfinished)
-        record = _decode(files.read_file(self._loaded))
-        known = record.get("rules") == rules_digest(listing)
-        return Observed(
-            record.get("skeleton") if known else None, parse_listing(listing), unfinished
-        )
+        generation = self._nft.generation()
+        if self._seen is None or self._seen.generation != generation:
+            self._seen = None
+            listing = nft.list_json(self._nft, f"table {_WHERE}")
+            if listing is None:
+                return Observed(None, {}, unfinished)
+            record = _decode(files.read_file(self._loaded))
+            known = record.get("rules") == rules_digest(listing)
+            loaded, found = record.get("skeleton") if known else None, parse_listing(listing)
+            if generation is None or generation != self._nft.generation():
+                return Observed(loaded, found, unfinished)
+            self._seen = Seen(generation, loaded, found)
+        return Observed(self._seen.skeleton, self._seen.elements, unfinished)
 
     def diff(self, observed: Observed, desired: Desired) -> Change:
         """Compute the transaction: elements where the rules are right, else everything."""
         ended = _ended(observed, desired)
         if observed.skeleton != desired.skeleton:
             commands = desired.skeleton + _additions(desired.elements)
-            return Change(commands, desired.skeleton, ended)
-        return Change(_steps(observed.elements, desired.elements), None, ended)
+            return Change(commands, desired.skeleton, ended, desired.elements)
+        steps = _steps(observed.elements, desired.elements)
+        return Change(steps, None, ended, desired.elements)
 
     def explain(self, change: Change) -> tuple[str, ...]:
         """Tell whether the rules differ, else which elements."""
@@ -165,10 +187,16 @@ class FirewallDriver:
         )
 
     def _commit(self, change: Change) -> None:
+        seen, self._seen = self._seen, None
         try:
             self._nft.run(change.commands)
         except nft.Refused as refused:
             raise base.ApplyFailed(_NAME, f"nft refuses the change: {refused}") from refused
+        if seen is not None and change.replaces is None:
+            # One transaction has been committed since, ours: nftables keeps all of it or nothing.
+            following = (seen.generation + 1) & 0xFFFFFFFF
+            if self._nft.generation() == following:
+                self._seen = Seen(following, seen.skeleton, change.elements)
         if change.replaces is not None:
             listing = nft.list_json(self._nft, f"table {_WHERE}")
             if listing is None:

@@ -43,6 +43,7 @@ def elements(
         _sources(document, of),
         _translation(document, of),
         _advertising(of),
+        _peers(document),
     ):
         for name, items in part.items():
             wanted[name].update(items)
@@ -172,6 +173,15 @@ def _advertising(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
             for link in of
             if link.is_tenant and any(subnet.ipv6_ra_mode for subnet in link.network.subnets)
         }
+    }
+
+
+def _peers(document: "Document") -> dict[str, set[str]]:
+    pair = document.ha_config
+    peers = [ipaddress.ip_address(text) for text in pair.peers] if pair else []
+    return {
+        f"peer{version}": {str(peer) for peer in peers if peer.version == version}
+        for version in (4, 6)
     }
 
 

@@ -6,7 +6,8 @@ decide, in this order:
 
 - sources that cannot be true on their interface are dropped before connection tracking;
 - the appliance itself is closed: replies, ping and neighbour discovery, plus per role what it
-  serves there (management: ssh and the API; tenants: DHCP, DNS, metadata);
+  serves there (management: ssh and the API,
+  for the other one of a pair VRRP and conntrackd; tenants: DHCP, DNS, metadata);
 - nothing is ever forwarded from or to the management network: it is in no forward zone;
 - IPv4 leaves an external network under an external address or not at all, unless SNAT is off;
 - router advertisements leave only where a subnet asks for them.
@@ -20,6 +21,7 @@ TABLE = "astara"
 FAMILY = "inet"
 SSH_PORT = 22
 METADATA_PROXY_PORT = 9600
+CONNTRACKD_PORT = 3780
 
 NEIGHBOUR_DISCOVERY = "{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }"
 LISTENER_DISCOVERY = (
@@ -43,6 +45,8 @@ SETS: dict[str, tuple[str, bool]] = {
     "connected6": ("ipv6_addr", True),
     "source4": ("ifname . ipv4_addr", True),  # who may send on which tenant interface
     "source6": ("ifname . ipv6_addr", True),
+    "peer4": ("ipv4_addr", False),  # the other one of a pair, on management
+    "peer6": ("ipv6_addr", False),
     "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
 }
 MAPS: dict[str, str] = {
@@ -71,9 +75,15 @@ _CHAINS = f"""
 		type filter hook prerouting priority raw; policy accept;
 		iifname vmap @source_zone
 	}}
+	chain input_peer {{
+		meta l4proto 112 accept
+		udp dport {CONNTRACKD_PORT} accept
+	}}
 	chain input_management {{
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
 		tcp dport @management_port accept
+		ip saddr @peer4 jump input_peer
+		ip6 saddr @peer6 jump input_peer
 	}}
 	chain input_external {{
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
