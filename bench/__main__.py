@@ -13,7 +13,7 @@ import sys
 
 from . import arena, report
 
-TOPICS = ("forwarding", "apply", "agent")
+TOPICS = ("forwarding", "apply", "dhcp", "agent")
 
 
 def main() -> None:

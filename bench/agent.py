@@ -30,6 +30,7 @@ class Appliance:
 
     def __init__(self, label: str) -> None:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"{label}-", dir="/run"))
+        self.root.chmod(0o755)
         (self.root / "etc").mkdir()
         self.site = router.build_site(label, router.Devices())
         self.peer = arena.Room(f"m-{label}")

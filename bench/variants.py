@@ -55,7 +55,9 @@ def build(kind: str, count: int) -> Variant:
 
 def new_paths() -> paths.Paths:
     """Return the layout of an appliance that has no state yet."""
-    return paths.Paths.under(pathlib.Path(tempfile.mkdtemp(prefix="appliance-", dir="/run")))
+    root = pathlib.Path(tempfile.mkdtemp(prefix="appliance-", dir="/run"))
+    root.chmod(0o755)  # dnsmasq gives up root before it reads its files
+    return paths.Paths.under(root)
 
 
 def linear_text(desired: firewall.Desired) -> str:
