@@ -27,10 +27,10 @@ def declare(cloud: settings.Settings) -> model.Service:
             "neutron-openvswitch-agent",
         ),
         ready=readiness.every(
-            # The supervisor, its workers, the health ticker, the metadata proxy, and the listener,
-            # which also has to be at its queue.
+            # The supervisor, its workers, the health ticker, the metadata proxy, the API of the
+            # operators, and the listener, which also has to be at its queue.
             readiness.process_count(
-                str(cloud.layout.root), NAME, minimum=orchestrator.WORKERS + 4
+                str(cloud.layout.root), NAME, minimum=orchestrator.WORKERS + 5
             ),
             readiness.consumer(cloud, orchestrator.QUEUE),
         ),

@@ -15,7 +15,10 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
+from oslo_config import cfg
+
 from .. import conf
+from ..conf import reloading
 from ..supervisor import roles
 
 LOG = logging.getLogger(__name__)
@@ -45,8 +48,23 @@ def _install_signals(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is for the supervisor to handle
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the configuration is parsed
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _reload_on_sighup(loaded: cfg.ConfigOpts) -> None:
+    """Read the configuration again at SIGHUP, outside of the handler: it may log and wait."""
+
+    def reread() -> None:
+        try:
+            reloading.reload(loaded)
+        except (cfg.Error, OSError) as fault:
+            LOG.error("configuration.not_reloaded reason=%s", fault)
+
+    def on_hup(_number: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=reread, name="reload", daemon=True).start()
+
+    signal.signal(signal.SIGHUP, on_hup)
 
 
 def _name(role: roles.Role, number: int) -> None:
@@ -62,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _install_signals(stop)
     _trim_memory()
     loaded = conf.load(options)
+    _reload_on_sighup(loaded)
     _name(role, number)
     if fd := os.environ.get(LIFELINE):
         watch = threading.Thread(

@@ -11,6 +11,7 @@ from oslo_config import cfg
 
 from .. import bus
 from . import (
+    api,
     audit,
     coordination,
     database,
@@ -25,7 +26,7 @@ from . import (
 
 PROJECT = "astara-orchestrator"
 DEFAULT_FILE = "/etc/astara/orchestrator.ini"
-_CONCERNS = (process, timing, management, metadata, router, audit, database, coordination)
+_CONCERNS = (process, timing, management, metadata, api, router, audit, database, coordination)
 
 CONF = cfg.CONF
 
@@ -35,6 +36,14 @@ def register(conf: cfg.ConfigOpts) -> None:
     for concern in _CONCERNS:
         conf.register_opts(concern.OPTS, group=concern.GROUP)
     conf.register_opts(coordination.DEFAULT_OPTS)
+
+
+def own_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """List our own groups (None: DEFAULT) and options, those of libraries left out."""
+    return [
+        *((concern.GROUP, concern.OPTS) for concern in _CONCERNS),
+        (None, coordination.DEFAULT_OPTS),
+    ]
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -76,6 +85,13 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
         default_config_files=list(files) if files is not None else None,
     )
     log.setup(CONF, PROJECT)
+    return CONF
+
+
+def parse(files: Sequence[str]) -> cfg.ConfigOpts:
+    """Parse files into the global CONF for a tool, which logs in its own way; raises as `load`."""
+    register(CONF)
+    CONF([], project=PROJECT, default_config_files=list(files))
     return CONF
 
 

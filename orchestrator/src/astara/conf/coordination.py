@@ -20,7 +20,8 @@ OPTS = [
     cfg.StrOpt(
         "group_id",
         default="astara.orchestrator",
-        help="Name of the group of nodes; another cloud on the same service needs another.",
+        help="Name of the group of nodes; another cloud on the same coordination service or on "
+        "the same message broker needs another.",
     ),
     cfg.FloatOpt(
         "heartbeat_interval",

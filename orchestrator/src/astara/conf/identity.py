@@ -12,9 +12,15 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Register keystoneauth's session and password options; harmless when done twice."""
     from keystoneauth1 import loading  # heavy: the supervisor has no need of it
 
-    loading.register_auth_conf_options(conf, GROUP)
-    loading.register_session_conf_options(conf, GROUP)
-    conf.register_opts(loading.get_auth_plugin_conf_options("password"), group=GROUP)
+    for opt in (
+        *loading.get_auth_common_conf_options(),
+        *loading.get_session_conf_options(),
+        *loading.get_auth_plugin_conf_options("password"),
+    ):
+        try:
+            conf.register_opt(opt, group=GROUP)
+        except cfg.DuplicateOptError:
+            pass  # keystonemiddleware, where it is imported, has the same with another help text
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

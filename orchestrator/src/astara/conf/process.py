@@ -62,11 +62,12 @@ OPTS = [
     cfg.ListOpt(
         "enabled_processes",
         item_type=cfg.types.String(
-            choices=["preflight", "listener", "worker", "health", "metadata"]
+            choices=["preflight", "listener", "worker", "health", "metadata", "api"]
         ),
-        default=["preflight", "listener", "worker", "health", "metadata"],
+        default=["preflight", "listener", "worker", "health", "metadata", "api"],
         help="Kinds of processes that this node runs. Leave out `metadata` where no tenant needs "
-        "it, or `preflight` where the management port is plugged by other means.",
+        "it, or `preflight` where the management port is plugged by other means. Without `api` "
+        "neither astara-ctl nor the HTTP API reaches this node.",
     ),
     cfg.ListOpt(
         "enabled_drivers",

@@ -37,7 +37,13 @@ class Supervisor:
         self._preflight = self._children_of(conf, [roles.Role.PREFLIGHT])
         self._children = self._children_of(
             conf,
-            [roles.Role.WORKER, roles.Role.LISTENER, roles.Role.HEALTH, roles.Role.METADATA],
+            [
+                roles.Role.WORKER,
+                roles.Role.LISTENER,
+                roles.Role.HEALTH,
+                roles.Role.METADATA,
+                roles.Role.API,
+            ],
         )
         shared = conf.coordination.enabled
         self._coordinator = (
@@ -80,8 +86,13 @@ class Supervisor:
                     return os.EX_CONFIG
                 LOG.error("child.died name=%s status=%d", each.name, status)
             self._start_due(children)
-            if self._wait(children) in _STOPPING:
+            caught = self._wait(children)
+            if caught in _STOPPING:
                 return 0
+            if caught == signal.SIGHUP:
+                LOG.info("supervisor.reload")
+                for each in children:
+                    each.signal(signal.SIGHUP)
 
     def _start_due(self, children: "Sequence[child.Child]") -> None:
         now = self._clock.monotonic()

@@ -45,6 +45,7 @@ class Role(enum.StrEnum):
     WORKER = "worker"
     HEALTH = "health"
     METADATA = "metadata"
+    API = "api"
     COORDINATOR = "coordinator"  # with [coordination] enabled alone
 
 
@@ -54,6 +55,7 @@ ENTRIES = {
     Role.WORKER: "astara.worker.process:run",
     Role.HEALTH: "astara.sources.health:run",
     Role.METADATA: "astara.metadata.server:serve",
+    Role.API: "astara.api.process:run",
     Role.COORDINATOR: "astara.cluster.coordinator:run",
 }
 

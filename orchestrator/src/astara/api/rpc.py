@@ -1,0 +1,94 @@
+"""Carry questions to nodes and answers back over the message broker of the cloud.
+
+Each node serves the topic `astara-operator` as server `<host>`. Decides nothing. Heavy: imports
+oslo.messaging.
+"""
+
+import logging
+import typing
+
+import msgspec
+from oslo_config import cfg
+
+from .. import bus
+from . import messages
+from .node import Node
+
+LOG = logging.getLogger(__name__)
+
+TOPIC = "astara-operator"  # not `astara`: queues of notifications are called `astara.<host>`
+VERSION = "1.0"
+THREADS = 4
+
+
+class NodeSilent(Exception):
+    """Say that a node did not answer, or the broker did not."""
+
+
+class _Endpoint:
+    """What oslo.messaging calls."""
+
+    def __init__(self, node: Node, target: typing.Any) -> None:
+        self._node = node
+        self.target = target
+
+    def ask(self, _context: dict[str, typing.Any], question: str) -> str:
+        """Answer one question."""
+        try:
+            asked = messages.decode_question(question)
+        except msgspec.MsgspecError as fault:
+            # A tool of another release may know more than this node.
+            code = messages.Code.INVALID
+            text = f"this node does not understand the question: {fault}"
+            return messages.encode(messages.Report(self._node.host, False, code.value, text))
+        return messages.encode(self._node.answer(asked))
+
+
+def _target(conf: cfg.ConfigOpts, oslo_messaging: typing.Any, **more: typing.Any) -> typing.Any:
+    """Give where nodes listen; groups that share a broker are told apart by their name."""
+    exchange = conf.coordination.group_id
+    return oslo_messaging.Target(exchange=exchange, topic=TOPIC, version=VERSION, **more)
+
+
+def server(conf: cfg.ConfigOpts, node: Node) -> typing.Any:
+    """Give a server that is not started yet; starting blocks while the broker is away."""
+    oslo_messaging = bus.load()
+    transport = oslo_messaging.get_rpc_transport(conf)
+    endpoint = _Endpoint(node, oslo_messaging.Target(version=VERSION))
+    made = oslo_messaging.get_rpc_server(
+        transport,
+        _target(conf, oslo_messaging, server=node.host),
+        [endpoint],
+        executor="threading",
+    )
+    conf.set_override("executor_thread_pool_size", THREADS)  # it is registered by now
+    return made
+
+
+class Caller:
+    """Asks nodes; safe to share between threads."""
+
+    def __init__(self, conf: cfg.ConfigOpts, timeout_s: float) -> None:
+        oslo_messaging = bus.load()
+        self._errors = (oslo_messaging.MessagingException,)
+        transport = oslo_messaging.get_rpc_transport(conf)
+        self._client = oslo_messaging.get_rpc_client(
+            transport, _target(conf, oslo_messaging), timeout=timeout_s
+        )
+        self._transport = transport
+
+    def ask(self, host: str | None, question: messages.Question) -> messages.Answer:
+        """Ask a node, or any node; raises `NodeSilent`."""
+        client = self._client.prepare(server=host) if host else self._client
+        try:
+            answer = client.call({}, "ask", question=messages.encode(question))
+        except self._errors as fault:
+            who = f"node {host}" if host else "no orchestrator"
+            detail = str(fault).partition("\n")[0] or type(fault).__name__
+            text = f"{who} answered over the message broker" if not host else f"{who} is silent"
+            raise NodeSilent(f"{text} ({detail})") from fault
+        return messages.decode_answer(answer)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.cleanup()

@@ -1,0 +1,1 @@
+"""The operators' command line: `astara-ctl`, made of cliff commands and a browser."""

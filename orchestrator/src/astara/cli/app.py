@@ -1,0 +1,156 @@
+"""Be `astara-ctl`: read the orchestrator's configuration, know the commands, reach the nodes.
+
+Decides exit statuses: 0 done; 1 not done, the reason is on stderr; 2 wrong arguments; 3 no node
+answers; 78 a configuration that cannot be read. Never opens a connection for `--help`.
+"""
+
+import argparse
+import getpass
+import logging
+import os
+import socket
+import sys
+import typing
+from collections.abc import Sequence
+
+from cliff import app, commandmanager
+from oslo_config import cfg
+
+from .. import conf as options
+from ..api import cluster, messages
+from ..conf import validation
+
+EXIT_REFUSED = 1
+EXIT_SILENT = 3
+_SILENT = frozenset({messages.Code.NODE_SILENT, messages.Code.WORKER_SILENT})
+
+
+class Refused(Exception):
+    """End with a sentence on stderr and an exit status."""
+
+    def __init__(self, text: str, status: int = EXIT_REFUSED) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def status_of(report: messages.Report) -> int:
+    """Give the exit status of a report that is not done."""
+    return EXIT_SILENT if report.code in _SILENT else EXIT_REFUSED
+
+
+def who() -> str:
+    """Name who is at the keyboard, for the log and for debug modes."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+class Shell(app.App):
+    """The command line application."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            description="Watch and command a running astara-orchestrator.",
+            version="0.1.0",
+            command_manager=commands(),
+            deferred_help=True,
+        )
+        self._everyone: cluster.Cluster | None = None
+        self._conf: cfg.ConfigOpts | None = None
+
+    def build_option_parser(
+        self, description: str, version: str, argparse_kwargs: typing.Any = None
+    ) -> argparse.ArgumentParser:
+        """Add our own options to cliff's."""
+        parser: argparse.ArgumentParser = super().build_option_parser(
+            description, version, {"prog": "astara-ctl", **(argparse_kwargs or {})}
+        )
+        parser.add_argument(
+            "--config-file",
+            action="append",
+            metavar="FILE",
+            help="configuration of the orchestrator; may be repeated (default: "
+            f"$ASTARA_CONFIG or {options.DEFAULT_FILE})",
+        )
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            metavar="SECONDS",
+            help="how long a node has to answer (default: command_timeout of the configuration)",
+        )
+        return parser
+
+    def configure_logging(self) -> None:
+        """Log to stderr: warnings, or more with -v, or everything with --debug."""
+        levels = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
+        level = levels.get(self.options.verbose_level, logging.DEBUG)
+        logging.basicConfig(
+            level=level, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+        )
+
+    @property
+    def configuration(self) -> cfg.ConfigOpts:
+        """The parsed configuration; raises `Refused`."""
+        if self._conf is None:
+            named = self.options.config_file or [_default_file()]
+            try:
+                self._conf = options.parse(named)
+            except (cfg.Error, OSError, validation.InvalidConfiguration) as fault:
+                raise Refused(str(fault), os.EX_CONFIG) from fault
+        return self._conf
+
+    @property
+    def everyone(self) -> cluster.Cluster:
+        """The nodes."""
+        if self._everyone is None:
+            from ..api import rpc  # heavy: only commands that ask somebody pay for it
+
+            conf = self.configuration
+            timeout_s = self.options.timeout or conf.command_timeout
+            self._everyone = cluster.Cluster(rpc.Caller(conf, timeout_s))
+        return self._everyone
+
+    def run(self, argv: list[str]) -> int:
+        """Run; cliff would print errors in its own way."""
+        if not argv:
+            argv = ["help"]
+        return int(super().run(argv) or 0)
+
+
+def _default_file() -> str:
+    return os.environ.get("ASTARA_CONFIG") or options.DEFAULT_FILE
+
+
+def commands() -> commandmanager.CommandManager:
+    """Give the table of commands."""
+    from . import browsing, commanding, login, showing
+
+    manager = commandmanager.CommandManager("astara.cli.none")
+    table: dict[str, typing.Any] = {
+        "list": showing.List,
+        "show": showing.Show,
+        "node list": showing.Nodes,
+        "worker list": showing.Workers,
+        "debug list": showing.DebugModes,
+        "diff": showing.Diff,
+        "logs": showing.Logs,
+        "ssh": login.Ssh,
+        "browse": browsing.Browse,
+        "poll": commanding.Poll,
+        "workers debug": commanding.WorkersDebug,
+        "config reload": commanding.ConfigReload,
+        "global debug": commanding.GlobalDebug,
+        "tenant debug": commanding.TenantDebug,
+        "tenant manage": commanding.TenantManage,
+    }
+    table |= commanding.about_resources()
+    for name, command in table.items():
+        manager.add_command(name, command)
+    return manager
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `astara-ctl`."""
+    return Shell().run(list(sys.argv[1:] if argv is None else argv))
