@@ -1,0 +1,49 @@
+"""Measure the orchestrator at scale: `python tests/scale [--routers N ...] [--quick]`.
+
+Everything runs in namespaces of its own (see `room`) and nothing stays behind but the result.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+import room
+import run
+import table
+
+RESULTS = HERE.parents[1] / "bench" / "results"
+
+
+def main() -> None:
+    """Run the sizes that were asked for; print a table; keep JSON."""
+    parser = argparse.ArgumentParser(prog="scale", description=__doc__)
+    parser.add_argument("--routers", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--period", type=float, default=60.0, help="seconds of a health cycle")
+    parser.add_argument("--quick", action="store_true", help="correctness only, results not kept")
+    parser.add_argument("--events", type=int, default=0, help="notifications to publish")
+    parser.add_argument("--keep", type=pathlib.Path, default=None, help="where to write JSON")
+    parser.add_argument("--scratch", type=pathlib.Path, default=None, help="keep logs there")
+    options = parser.parse_args()
+    room.enter()
+    results = []
+    for count in options.routers:
+        with tempfile.TemporaryDirectory(prefix="astara-scale-") as scratch:
+            root = options.scratch / str(count) if options.scratch else pathlib.Path(scratch)
+            root.mkdir(parents=True, exist_ok=True)
+            results.append(run.measure(count, root, options))
+    text = json.dumps(table.result(results), indent=1)
+    print(table.shown(results))
+    keep = options.keep or (None if options.quick else RESULTS / "scale.json")
+    if keep is not None:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        keep.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
