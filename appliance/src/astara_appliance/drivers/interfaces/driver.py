@@ -92,11 +92,15 @@ class InterfacesDriver:
         for key, value in wanted.sysctls:
             self._set(key, value)
         kernel.remove_addresses(link, wanted.remove_first)
-        if wanted.up:
-            kernel.set_link(link, up=True)
         # Or router advertisements would carry the metadata address, whenever it is the newer.
-        deprecated = {address: address == plan.METADATA_V6 for address in wanted.add}
-        kernel.add_addresses(link, deprecated)
+        missing = {address: address == plan.METADATA_V6 for address in wanted.add}
+        if wanted.up:
+            # On a device that is up the kernel walks all addresses once more for each added one.
+            first = {address: False for address in missing if ":" not in address}
+            kernel.add_addresses(link, first)
+            kernel.set_link(link, up=True)
+            missing = {address: old for address, old in missing.items() if address not in first}
+        kernel.add_addresses(link, missing)
         kernel.remove_addresses(link, wanted.remove)
         if wanted.up is False:
             kernel.set_link(link, up=False)
