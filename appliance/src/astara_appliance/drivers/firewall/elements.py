@@ -7,6 +7,7 @@ addresses and vetted device names only, never of a document's strings. Pure; cal
 
 import dataclasses
 import ipaddress
+import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -203,8 +204,8 @@ def _quoted(device: str) -> str:
     return f'"{device}"'
 
 
-def _by_number(item: "FloatingIP") -> int:
-    return int(ipaddress.ip_address(item.floating_ip))
+def _by_number(item: "FloatingIP") -> bytes:
+    return socket.inet_pton(socket.AF_INET, item.floating_ip)
 
 
 def _listed(element: Any, kinds: list[str]) -> str:
