@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 
 from ..system.paths import Paths
 from . import base
+from .conntrack import ConntrackDriver
 from .dhcp import DhcpDriver
 from .firewall import FirewallDriver
 from .hostname import HostnameDriver
 from .interfaces import InterfacesDriver
 from .metadata import MetadataDriver
 from .routes import RoutesDriver
+from .vrrp import VrrpDriver
 
 AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
 
@@ -25,6 +27,8 @@ def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
         FirewallDriver(paths),
         InterfacesDriver(paths),
         RoutesDriver(paths),
+        ConntrackDriver(paths),
+        VrrpDriver(paths),
         DhcpDriver(paths),
         MetadataDriver(paths),
         HostnameDriver(paths),

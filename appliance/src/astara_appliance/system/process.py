@@ -7,6 +7,7 @@ failure looks like. It never uses a shell and never leaves a child behind. Calle
 
 import dataclasses
 import os
+import pathlib
 import subprocess
 from collections.abc import Sequence
 
@@ -72,3 +73,12 @@ def run(
     if done.returncode not in accept:
         raise CommandFailed(argv, f"status {done.returncode}", stderr or stdout)
     return CommandResult(done.returncode, stdout, stderr)
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """Return the live children of process `pid`, none if it is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    return tuple(int(part) for part in text.split())

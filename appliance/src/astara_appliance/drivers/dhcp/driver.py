@@ -97,8 +97,8 @@ class DhcpDriver:
         try:
             process.run([_DAEMON, "--test", "--conf-file=-"], stdin=text)
         except process.CommandFailed as failed:
-            reason = f"dnsmasq refuses its configuration: {failed.stderr.strip()[:300]}"
-            raise base.CheckFailed(_NAME, reason or failed.reason) from failed
+            told = failed.stderr.strip()[:300] or failed.reason
+            raise base.CheckFailed(_NAME, f"dnsmasq --test: {told}") from failed
 
     def observe(self) -> Observed:
         """Look for dnsmasq and at its files."""
@@ -181,7 +181,10 @@ class DhcpDriver:
 
     def _released(self, change: Change) -> bool:
         """Give the leases back to the running dnsmasq; return whether it has taken all of them."""
-        release.release(change.release, change.places)
+        try:
+            release.release(change.release, change.places)
+        except OSError:
+            return False  # the backup of a pair has no address to send to
         addresses = {lease.address for lease in change.release}
         deadline = time.monotonic() + _RELEASE_TIMEOUT_S
         while time.monotonic() < deadline:

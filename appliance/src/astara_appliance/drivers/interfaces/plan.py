@@ -78,7 +78,7 @@ class LinkPlan:
 
     addresses: frozenset[str]
     keep_others: bool
-    """Management: addresses beside the listed ones stay."""
+    """Management, and all of a pair: addresses beside the listed ones stay."""
 
     sysctls: tuple[tuple[str, str], ...]
 
@@ -143,17 +143,34 @@ class Change:
 
 def plan_interfaces(document: Document, facts: base.Facts) -> Desired:
     """Compute the state of every NIC that the document uses, and of management."""
-    floating = _floating_ips_by_network(document)
-    plans = [
-        _plan_network(network, facts.nic(network.interface), floating.get(network.network_id, ()))
-        for network in document.networks
-    ]
+    plans = list(_plan_networks(document, facts))
+    if document.ha_resource:
+        # Who has the router's addresses is for the guard of the pair to know, at each moment.
+        plans = [
+            plan
+            if plan.keep_others
+            else dataclasses.replace(plan, addresses=frozenset(), keep_others=True)
+            for plan in plans
+        ]
     management = facts.management
     if management is not None and management.device not in {plan.device for plan in plans}:
         plans.append(_plan_management(management, None, frozenset()))
     return Desired(
         links=tuple(sorted(plans, key=lambda plan: plan.device)),
         sysctls=tuple(HOST_SYSCTLS.items()),
+    )
+
+
+def plan_router(document: Document, facts: base.Facts) -> tuple[LinkPlan, ...]:
+    """Compute what the NICs of the router's own networks are to be where it has its addresses."""
+    return tuple(plan for plan in _plan_networks(document, facts) if not plan.keep_others)
+
+
+def _plan_networks(document: Document, facts: base.Facts) -> tuple[LinkPlan, ...]:
+    floating = _floating_ips_by_network(document)
+    return tuple(
+        _plan_network(network, facts.nic(network.interface), floating.get(network.network_id, ()))
+        for network in document.networks
     )
 
 

@@ -58,6 +58,9 @@ class Desired:
     management: str = ""
     """The device whose other routes stay."""
 
+    follow_role: bool = False
+    """Whether routes come and go by somebody else's hand."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
@@ -72,7 +75,15 @@ class Change:
 
 
 def plan_routes(document: Document, facts: base.Facts) -> Desired:
-    """Compute our routes."""
+    """Compute our routes; in a pair they follow the role, which its guard alone knows."""
+    desired = plan_router(document, facts)
+    if document.ha_resource:
+        return dataclasses.replace(desired, routes=(), follow_role=True)
+    return desired
+
+
+def plan_router(document: Document, facts: base.Facts) -> Desired:
+    """Compute the routes of the router where it has its addresses."""
     connected = tuple(_connected(document, facts))
     skipped: list[str] = []
     routes: dict[str, Route] = {}
@@ -106,6 +117,8 @@ def default_routes(document: Document, facts: base.Facts) -> tuple[Route, ...]:
 
 def change_routes(observed: Iterable[InstalledRoute], desired: Desired) -> Change:
     """Compute the changes that lead from observed to desired."""
+    if desired.follow_role:
+        return Change((), ())
     observed = tuple(observed)
     have = {item.route.destination: item.route for item in observed if _is_ours(item)}
     want = {route.destination: route for route in desired.routes}
