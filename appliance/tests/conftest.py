@@ -20,8 +20,10 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -148,14 +150,22 @@ class Segment:
             "link add br0 type bridge forward_delay 0 mcast_snooping 0\nlink set br0 up\n",
         )
 
-    def add_port(self, namespace: str, device: str, mac: str, mtu: int = 1500) -> None:
-        """Plug a NIC called `device` with `mac` into the network, in `namespace`; it is down."""
+    def add_port(self, namespace: str, device: str, mac: str, mtu: int = 1500) -> str:
+        """Plug a NIC called `device` with `mac` into the network, in `namespace`; it is down.
+
+        Return the name of the bridge's port.
+        """
         port = f"port{next(self._ports)}"
         _ip(
             self.netns,
             f"link add {port} mtu {mtu} type veth peer name {device} address {mac} mtu {mtu}"
             f" netns {namespace}\nlink set {port} master br0 up\n",
         )
+        return port
+
+    def set_port(self, port: str, state: str) -> None:
+        """Pull or plug a cable: "down" or "up"."""
+        _ip(self.netns, f"link set {port} {state}\n")
 
     def add_host(
         self, name: str, addresses: Sequence[str] = (), *, gateway: str = "", mtu: int = 1500
@@ -186,6 +196,7 @@ class PluggedNic:
     mac: str
     device: str
     segment: Segment
+    port: str
 
 
 class ApplianceHost:
@@ -237,8 +248,9 @@ class ApplianceHost:
         segment = self.segments.get(network)
         if segment is None:
             segment = self.segments[network] = Segment(network, self.token)
-        nic = PluggedNic(new_mac(), device or f"eth{len(self.nics)}", segment)
-        segment.add_port(self.netns, nic.device, nic.mac, mtu)
+        mac, device = new_mac(), device or f"eth{len(self.nics)}"
+        port = segment.add_port(self.netns, device, mac, mtu)
+        nic = PluggedNic(mac, device, segment, port)
         self.nics.append(nic)
         return nic
 
@@ -386,6 +398,7 @@ class ApplianceHost:
         self._shell.kill()
         self._shell.wait(10)
         if self._agent is not None:
+            self._agent.kill()
             self._agent.wait(10)
         self._log.close()
         if self._peer_of is None:
@@ -393,6 +406,169 @@ class ApplianceHost:
                 segment.close()
         _drop_namespace(self.netns)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Pair:
+    """Two appliances, one router: a tenant network, an external one, machines on both.
+
+    `master` and `backup` name who is which; what they say is asked anew each time.
+    """
+
+    OUTSIDE, OUTSIDE6 = "203.0.113.1", "2001:db8:cafe::1"
+    FLOATING = "203.0.113.50"
+
+    def __init__(self) -> None:
+        first = ApplianceHost()
+        self.members = [first]
+        try:
+            self.members.append(ApplianceHost(address="fdca:3ba5:a17a:acda::3", peer_of=first))
+            for member in self.members:
+                member.plug("ext")
+                member.plug("blue")
+            blue, ext = first.segments["blue"], first.segments["ext"]
+            self.vm = blue.add_host(
+                "vm1", ["192.168.0.10/24", "2001:db8:1::10/64"], gateway="192.168.0.1"
+            )
+            self.vm.run("ip", "-6", "route", "add", "default", "via", "fe80::1:1", "dev", "eth0")
+            self.public_vm = blue.add_host("vm2", ["192.168.0.11/24"], gateway="192.168.0.1")
+            self.outside = ext.add_host("out", [f"{self.OUTSIDE}/24", f"{self.OUTSIDE6}/64"])
+            self.outside.run("ip", "-6", "route", "add", "2001:db8:1::/64", "via", "fe80::2:2",
+                             "dev", "eth0")  # fmt: skip
+            for member in self.members:
+                self._refuse_unknown_connections(member)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _refuse_unknown_connections(member: ApplianceHost) -> None:
+        # Else the kernel takes up any connection in its middle, and nothing is proved.
+        member.execute("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_loose=0")
+
+    def document(self, member: ApplianceHost, **keys: Any) -> dict[str, Any]:
+        """Return the document of one of the two; keys beside `priority` go into ha_config."""
+        first, peer = self.members[0], self.other(member)
+        _, ext, blue = member.nics
+        pair = {"peers": [peer.address], "priority": 150 if member is first else 100} | keys
+        outside = [
+            {"cidr": "203.0.113.0/24", "gateway_ip": self.OUTSIDE},
+            {"cidr": "2001:db8:cafe::/64", "gateway_ip": self.OUTSIDE6},
+        ]
+        inside = [
+            {"cidr": "192.168.0.0/24", "gateway_ip": "192.168.0.1", "dhcp_enabled": True},
+            {"cidr": "2001:db8:1::/64", "gateway_ip": "2001:db8:1::1", "ipv6_ra_mode": "slaac",
+             "ipv6_address_mode": "slaac"},
+        ]  # fmt: skip
+        own = ["203.0.113.2/24", "2001:db8:cafe::2/64", "fe80::2:2/64"]
+        tenant = ["192.168.0.1/24", "2001:db8:1::1/64", "fe80::1:1/64"]
+        return member.document(
+            [
+                member.network("external", ext, own, outside),
+                member.network("internal", blue, tenant, inside),
+            ],
+            ha_resource=True,
+            ha_config=pair,
+            floating_ips=[{"floating_ip": self.FLOATING, "fixed_ip": "192.168.0.11"}],
+            orchestrator={"address": MANAGEMENT_PEER, "metadata_key": "ab" * 32},
+        )
+
+    def start(self, **keys: Any) -> None:
+        """Start both agents, give each its document and wait until one is master."""
+        for member in self.members:
+            member.start_agent()
+            member.push(self.document(member, **keys))
+        self.settled()
+
+    def settled(self, timeout_s: float = 20.0) -> None:
+        """Wait until there is one master and one backup."""
+        roles = {"master", "backup"}
+        eventually(lambda: {self.role(m) for m in self.members} == roles, timeout_s, "two roles")
+
+    @staticmethod
+    def role(member: ApplianceHost) -> str:
+        """Return the role that a member's guard tells, "none" if it is dead."""
+        try:
+            state = json.loads((member.root / "run/astara/pair-state.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return "none"
+        alive = member.argv("test", "-d", f"/proc/{state['pid']}")
+        dead = subprocess.run(alive, capture_output=True, check=False).returncode
+        return "none" if dead else str(state["told"]["role"])
+
+    @property
+    def master(self) -> ApplianceHost:
+        """The one that says so."""
+        return next(m for m in self.members if self.role(m) == "master")
+
+    @property
+    def backup(self) -> ApplianceHost:
+        """The other one."""
+        return self.other(self.master)
+
+    def other(self, member: ApplianceHost) -> ApplianceHost:
+        """Return the other one of the two."""
+        return self.members[1] if member is self.members[0] else self.members[0]
+
+    def log(self) -> str:
+        """Return what the guards of both printed."""
+        logs = [m.root / "var/log/astara/pair-guard.log" for m in self.members]
+        return "\n---\n".join(log.read_text() if log.exists() else "-" for log in logs)
+
+    def close(self) -> None:
+        """Remove everything."""
+        for member in reversed(self.members):
+            member.close()
+
+
+class Flow:
+    """An established TCP connection and what goes through it."""
+
+    def __init__(self, client: Host, server: Host, address: str, port: int) -> None:
+        listener = server.inside(lambda: socket.create_server(("", port)))
+        with listener:
+            self._near = client.inside(lambda: socket.create_connection((address, port), 10))
+            self._far, (self.seen_as, _) = listener.accept()
+        self._near.settimeout(20)
+        self._far.settimeout(20)
+        self._count = itertools.count(1)
+
+    def exchange(self) -> float:
+        """Send a line both ways; return the seconds. OSError if the connection is dead."""
+        line, started = f"{next(self._count)}\n".encode(), time.monotonic()
+        for one, other in ((self._near, self._far), (self._far, self._near)):
+            one.sendall(line)
+            received = b""
+            while len(received) < len(line):
+                received += other.recv(100) or line  # an end of file is no line
+            assert received == line
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """End both ends."""
+        self._near.close()
+        self._far.close()
+
+
+class Pinger:
+    """A ping each 10 ms, and what got lost."""
+
+    def __init__(self, host: Host, target: str) -> None:
+        self._process = host.popen(
+            "ping", "-n", "-D", "-i", "0.01", "-W", "1", target, stdout=subprocess.PIPE
+        )
+
+    def stop(self) -> tuple[int, int]:
+        """Return how many were lost between the first and the last answer, and the longest
+        silence in milliseconds.
+        """
+        self._process.send_signal(signal.SIGINT)
+        text, _ = self._process.communicate(timeout=10)
+        answers = re.findall(r"^\[([0-9.]+)\].* icmp_seq=(\d+) ", text, re.MULTILINE)
+        assert answers, text
+        numbers = {int(number) for _, number in answers}
+        times = [float(at) for at, _ in answers]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        return max(numbers) - min(numbers) + 1 - len(numbers), round(1000 * max(gaps))
 
 
 def new_mac() -> str:
@@ -455,3 +631,25 @@ def shared_appliance_host() -> Iterator[ApplianceHost]:
         yield host
     finally:
         host.close()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """Yield two appliances with one router; their agents do not run yet."""
+    both = Pair()
+    try:
+        yield both
+    finally:
+        both.close()
+
+
+@pytest.fixture(scope="session")
+def flow() -> type[Flow]:
+    """Return what makes a TCP connection."""
+    return Flow
+
+
+@pytest.fixture(scope="session")
+def pinger() -> type[Pinger]:
+    """Return what pings."""
+    return Pinger

@@ -28,6 +28,10 @@ class StaleEpoch(PushError):
         super().__init__(f"epoch {epoch} is lower than {highest}")
 
 
+class NotPaired(PushError):
+    """A single appliance has no role to hand over."""
+
+
 class NotOnTrial(PushError):
     """The configuration to confirm is not the one on trial."""
 

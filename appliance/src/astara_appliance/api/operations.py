@@ -106,6 +106,15 @@ TABLE: tuple[Operation, ...] = (
         refusals=(400, 409, 413, 415, 503),
     ),
     Operation(
+        "PUT",
+        "/v1/system/role",
+        views.put_role,
+        "Hand the router over to the other one of the pair",
+        status.RoleState,
+        body=status.RoleBody,
+        refusals=(400, 409, 413, 415),
+    ),
+    Operation(
         "GET",
         "/v1/system/drift",
         views.show_drift,

@@ -74,6 +74,7 @@ _HTTP_CODES = {
 _PUSH_ERRORS = {
     errors.StaleEpoch: (409, "stale-epoch"),
     errors.NotOnTrial: (409, "not-on-trial"),
+    errors.NotPaired: (409, "not-paired"),
     errors.Busy: (503, "busy"),
 }
 

@@ -17,6 +17,7 @@ from astara_contract import facts as contract_facts
 from astara_contract import status
 
 from .. import facts, inventory, ledger, metrics, pipeline, store, watch
+from ..pair import role
 from ..system import memory, process
 from ..system.paths import Paths
 
@@ -59,6 +60,7 @@ def show_status(parts: Parts) -> status.Status:
         pushes_unchanged=committed.pushes_unchanged,
         booted_at=parts.agent.booted_at,
         agent_started_at=parts.agent.started_at,
+        role=role.observe(parts.paths).role,
         interfaces=tuple(
             status.Nic(ifname=nic.ifname, lladdr=nic.mac)
             for nic in sorted(nics, key=lambda nic: int(nic.ifname.removeprefix("ge")))
@@ -118,6 +120,16 @@ def confirm_config(parts: Parts) -> status.ConfigBody:
         raise contract_errors.ContractError("$", str(error)) from None
     parts.line.confirm(asked.digest, _epoch())
     return show_config(parts)
+
+
+def put_role(parts: Parts) -> status.RoleState:
+    """Hand the router over."""
+    _require_json()
+    try:
+        msgspec.json.decode(flask.request.get_data(cache=False), type=status.RoleBody)
+    except msgspec.DecodeError as error:
+        raise contract_errors.ContractError("$", str(error)) from None
+    return role.hand_over(parts.paths)
 
 
 def show_facts(parts: Parts) -> contract_facts.Facts:
