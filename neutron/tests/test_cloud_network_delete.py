@@ -43,6 +43,6 @@ def test_a_network_goes_at_once_and_the_appliance_loses_its_nic(
         assert admin.compute.get_server(server.id).status == "ACTIVE", "it is the same appliance"
     finally:
         for port in neutron.ports(device_id=router.id):
-            neutron.remove_interface_from_router(router, port_id=port.id)
+            neutron.remove_interface_from_router(router, port=port.id)
         neutron.delete_router(router)
         neutron.delete_network(gone)

@@ -55,11 +55,11 @@ class Tenant:
 
     def plug(self, router: Any, subnet: Any) -> None:
         """Add an interface of `router` on `subnet`."""
-        self.cloud.network.add_interface_to_router(router, subnet_id=subnet.id)
+        self.cloud.network.add_interface_to_router(router, subnet=subnet.id)
 
     def unplug(self, router: Any, subnet: Any) -> None:
         """Remove the interface of `router` on `subnet`."""
-        self.cloud.network.remove_interface_from_router(router, subnet_id=subnet.id)
+        self.cloud.network.remove_interface_from_router(router, subnet=subnet.id)
 
     def port(self, network: Any, subnets: "Sequence[Any]" = (), **options: Any) -> Any:
         """Create a port for a VM, with an address of each of `subnets` if they are named."""
@@ -206,7 +206,7 @@ class Tenant:
         if router.routes:
             network.update_router(router, routes=[])
         for port in network.ports(device_id=router.id, device_owner="network:router_interface"):
-            network.remove_interface_from_router(router, port_id=port.id)
+            network.remove_interface_from_router(router, port=port.id)
         network.delete_router(router)
 
     def _undeletable(self, network: Any) -> "Iterable[Any]":
