@@ -6,6 +6,8 @@ from astara_devcloud.config import ini
 WORKERS = 2
 # oslo.messaging names a listener's queue after its pool, the orchestrator its pool after its host.
 QUEUE = f"astara.{settings.HOST}"
+# The queue of astara-ctl's commands to this node.
+COMMANDS = f"astara-operator.{settings.HOST}"
 
 
 def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> str:

@@ -33,6 +33,7 @@ def declare(cloud: settings.Settings) -> model.Service:
                 str(cloud.layout.root), NAME, minimum=orchestrator.WORKERS + 5
             ),
             readiness.consumer(cloud, orchestrator.QUEUE),
+            readiness.consumer(cloud, orchestrator.COMMANDS),
         ),
         stop_grace_s=20.0,
     )

@@ -10,8 +10,9 @@ import threading
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
+from ..cluster import roster
 from ..conf import identity
-from . import access, cluster, http, members, messages, node, rpc, wsgi
+from . import access, cluster, http, messages, node, rpc, wsgi
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def _serve_rpc(conf: cfg.ConfigOpts, own: node.Node) -> None:
 def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     """Answer until `stop` is set."""
     identity.register(conf)
-    own = node.Node(conf, members.of(conf))
+    own = node.Node(conf, lambda: roster.hosts(conf))
     _serve_rpc(conf, own)
     caller = rpc.Caller(conf, conf.command_timeout)
     everyone = cluster.Cluster(_NodeFirst(own, caller))

@@ -46,7 +46,7 @@ class Question(screen.ModalScreen[str | None]):
     def compose(self) -> app.ComposeResult:
         """Make the box."""
         with containers.Vertical(id="box"):
-            yield widgets.Static(self._text)
+            yield widgets.Static(self._text, markup=False)
             yield widgets.Input(placeholder=self._placeholder)
 
     def on_input_submitted(self, event: widgets.Input.Submitted) -> None:

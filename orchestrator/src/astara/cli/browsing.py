@@ -19,6 +19,6 @@ class Browse(base.Command):
 
     def take_action(self, parsed: argparse.Namespace) -> int:
         """Run it until the user leaves."""
-        from . import browser  # textual is heavy
+        from .browser import run  # textual is heavy
 
-        return browser.run(self.everyone, app.who(), parsed.interval, parsed.filter)
+        return run(self.everyone, app.who(), parsed.interval, parsed.filter)

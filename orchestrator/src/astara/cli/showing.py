@@ -113,6 +113,8 @@ def doing(line: worker.ResourceLine) -> str:
     """Say in a few words what is being done to a resource."""
     if line.phase == "idle":
         return "-"
+    if line.phase == "held":
+        return f"held: {line.held}"
     text = f"{line.action or ','.join(line.pending)} {line.state}".strip()
     if line.wakes_in_s is not None:
         text += f", again in {line.wakes_in_s:.0f}s"

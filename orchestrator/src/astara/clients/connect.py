@@ -25,32 +25,55 @@ class Cloud:
     keystone: session.Session
 
 
-def open_cloud(conf: Any) -> Cloud:
+def open_cloud(conf: Any, *, read_only: bool = False) -> Cloud:
     """Open Neutron and Nova with the service credentials of ``[keystone_authtoken]``.
 
     ``conf`` is the parsed oslo.config object. Nothing is asked of the network yet.
+    `read_only` clients raise `NotSent` in place of every request that would change something.
     """
     identity.register(conf)
     auth = loading.load_auth_from_conf_options(conf, identity.GROUP)
     keystone = loading.load_session_from_conf_options(conf, identity.GROUP, auth=auth)
-    return from_session(keystone, interface=conf.endpoint_type, region=conf.auth_region)
+    return from_session(
+        keystone,
+        interface=conf.endpoint_type,
+        region=conf.auth_region,
+        read_only=read_only,
+    )
 
 
 def from_session(
-    keystone: session.Session, *, interface: str = "public", region: str | None = None
+    keystone: session.Session,
+    *,
+    interface: str = "public",
+    region: str | None = None,
+    read_only: bool = False,
 ) -> Cloud:
     """Open Neutron and Nova on an existing session."""
     endpoint = {"interface": interface.removesuffix("URL"), "region_name": region}
     patience = Patience()
-    network = Service(keystone, service_type="network", endpoint=endpoint, patience=patience)
+    network = Service(
+        keystone,
+        service_type="network",
+        endpoint=endpoint,
+        patience=patience,
+        read_only=read_only,
+    )
     compute = Service(
         keystone,
         service_type="compute",
         endpoint=endpoint,
         patience=patience,
         microversion=MICROVERSION,
+        read_only=read_only,
     )
-    image = Service(keystone, service_type="image", endpoint=endpoint, patience=patience)
+    image = Service(
+        keystone,
+        service_type="image",
+        endpoint=endpoint,
+        patience=patience,
+        read_only=read_only,
+    )
     return Cloud(
         neutron=Neutron(network), nova=Nova(compute), glance=Glance(image), keystone=keystone
     )

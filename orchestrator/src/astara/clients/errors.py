@@ -2,6 +2,7 @@
 
 ServiceError
   Unavailable        retry later: no answer, time-out, 5xx, 429 (``retry_after_s`` if it was told)
+    NotSent          a dry run: the request would change something
   Busy               wait: the other side is in the middle of something (409)
   NotFound           the thing does not exist (404); the caller knows what that means
   NeedsOperator      no retry helps until somebody acts
@@ -38,6 +39,14 @@ class Unavailable(ServiceError):  # named for what the caller does
     ):
         super().__init__(service, operation, reason, status)
         self.retry_after_s = retry_after_s
+
+
+class NotSent(Unavailable):
+    """Nothing was sent, because this process only looks (a dry run)."""
+
+    def __init__(self, service: str, operation: str, body: object = None):
+        text = f"dry run, not sent: {body}" if body is not None else "dry run, not sent"
+        super().__init__(service, operation, text[:500])
 
 
 class Busy(ServiceError):  # named for what the caller does

@@ -23,6 +23,7 @@ from . import errors
 T = TypeVar("T")
 
 _ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
+_READING = frozenset({"GET", "HEAD"})
 _HARMLESS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
@@ -77,10 +78,12 @@ class Service:
         patience: Patience,
         microversion: str | None = None,
         sleep: Callable[[float], None] = clock.SYSTEM.sleep,
+        read_only: bool = False,
     ):
         self._name = service_type
         self._patience = patience
         self._sleep = sleep
+        self._read_only = read_only
         self.calls = CallCount()
         self._adapter = adapter.Adapter(
             keystone,
@@ -115,6 +118,8 @@ class Service:
         params: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Make one call, repeat it when that is harmless and useful, return the raw answer."""
+        if self._read_only and method not in _READING:
+            raise errors.NotSent(self._name, f"{method} {path}", body)
         pauses = self._patience.pauses() if method in _HARMLESS else iter(())
         while True:
             try:

@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from . import table
 
 MOVES = 16
+CYCLE = 3  # moves that repeat in turn become counts as well
 _ROUTINE = (WalkState.CALC_ACTION, WalkState.ALIVE, WalkState.STATS)
 
 
@@ -65,12 +66,12 @@ class History:
             self.fail(said or row.reason)
         if row.state in _ROUTINE and row.next in _ROUTINE and not view.facts and not said:
             return
-        last = self.moves[-1] if self.moves else None
-        if last is not None and last.repeats(row, view, said):
-            last.count += 1
-            last.last_s = now
-        else:
-            self.moves.append(Move(row, view.action, view.instance, said, now, now))
+        for move in tuple(self.moves)[-CYCLE:]:
+            if move.repeats(row, view, said):
+                move.count += 1
+                move.last_s = now
+                return
+        self.moves.append(Move(row, view.action, view.instance, said, now, now))
 
     def fail(self, reason: str) -> None:
         """Keep why something failed."""

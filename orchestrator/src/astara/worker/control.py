@@ -108,6 +108,7 @@ class Desk:
             server_id=known.server_id,
             address=known.address,
             answering=instance.answering,
+            held=slot.held,
         )
 
     def _detail(self, slot: registry.Slot) -> protocol.ResourceDetail:

@@ -89,6 +89,7 @@ class ResourceLine(msgspec.Struct, frozen=True, tag="line"):
     server_id: str = ""
     address: str = ""
     answering: bool = False
+    held: str = ""  # why the worker may do nothing to it now
     debug: str = ""
     debug_reason: str = ""
 
