@@ -8,6 +8,7 @@ without a beat.
 """
 
 import dataclasses
+import functools
 import logging
 import threading
 import typing
@@ -15,7 +16,7 @@ import typing
 from oslo_config import cfg
 
 from .. import clock, events, scheduler
-from . import group, members, node
+from . import group, members, node, roster
 
 LOG = logging.getLogger(__name__)
 
@@ -105,9 +106,13 @@ class Announcer:
     """Tells the workers, and the log what changed."""
 
     def __init__(
-        self, send: "typing.Callable[[events.Message], object]", time: "clock.Clock"
+        self,
+        send: "typing.Callable[[events.Message], object]",
+        record: "typing.Callable[[tuple[str, ...]], object]",
+        time: "clock.Clock",
     ) -> None:
         self._send = send
+        self._record = record
         self._clock = time
         self._hosts: frozenset[str] = frozenset()
         self._certain = False
@@ -120,10 +125,12 @@ class Announcer:
         self._certain = certain
         if beat is None:
             return
+        hosts = tuple(sorted(beat.census.hosts))
         if beat.census.hosts != self._hosts:
-            LOG.info("group.nodes hosts=%s", ",".join(sorted(beat.census.hosts)))
+            LOG.info("group.nodes hosts=%s", ",".join(hosts))
+            self._record(hosts)
             self._hosts = beat.census.hosts
-        self._send(events.Membership(tuple(sorted(beat.census.hosts)), beat.lease_until))
+        self._send(events.Membership(hosts, beat.lease_until))
 
 
 def _reason(error: BaseException) -> str:
@@ -138,7 +145,8 @@ def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     own = members.Member(this.host, this.node_id, 2**conf.hash_partition_exponent)
     membership = group.Group(options.url, options.group_id, own, timeout_s=options.member_timeout)
     outgoing = scheduler.Scheduler(conf)
-    announcer = Announcer(outgoing.send, time)
+    record = functools.partial(roster.write, conf.state_path)
+    announcer = Announcer(outgoing.send, record, time)
     heart = Heart(membership, own, time, options.heartbeat_interval)
     heart.start()
     LOG.info("coordinator.started host=%s node=%s", this.host, this.node_id)

@@ -1,0 +1,86 @@
+"""Members of a group as real coordinator processes, and what they tell their workers."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import zookeeper_server
+from waiting import wait_until
+
+from astara import events, inbox, scheduler
+
+
+class Member:
+    """One coordinator and the socket of a worker that listens to it."""
+
+    def __init__(self, root, host, url, **options):
+        self.host, self.root = host, root / host
+        self.news: list[events.Membership] = []
+        state = self.root / "state"
+        values = {"enabled": True, "url": url, "member_timeout": 2, "heartbeat_interval": 0.2}
+        values |= options
+        self.root.mkdir()
+        self.config = self.root / "orchestrator.ini"
+        lines = ["[DEFAULT]", f"host = {host}", f"state_path = {state}"]
+        lines += ["num_worker_processes = 1", "[coordination]"]
+        self.config.write_text("\n".join([*lines, *(f"{k} = {v}" for k, v in values.items())]))
+        self.inbox = inbox.Inbox(
+            scheduler.socket_path(str(state), scheduler.worker_name(0)), self.news.append
+        )
+        self.inbox.start()
+        self.process = None
+
+    def start(self):
+        argv = [sys.executable, "-m", "astara.cmd.child", "coordinator", "0"]
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*argv, "--config-file", str(self.config)], stdout=log, stderr=log
+            )
+        return self
+
+    def log(self):
+        return (self.root / "log").read_text(errors="replace")
+
+    @property
+    def hosts(self):
+        """Whom it takes for live now; nobody while its lease is over."""
+        return set(self.news[-1].hosts) if self.news and self.certain else set()
+
+    @property
+    def certain(self):
+        return bool(self.news) and self.news[-1].lease_until > time.monotonic()
+
+    def sees(self, *hosts):
+        wait_until(lambda: self.hosts == set(hosts), f"{self.host} sees {hosts}: {self.log()}")
+
+    def end(self, number=signal.SIGTERM):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+            self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def member(tmp_path):
+    made = []
+
+    def make(host, url, **options):
+        made.append(Member(tmp_path, host, url, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end(signal.SIGKILL)
+        each.inbox.close()
+
+
+@pytest.fixture(scope="module")
+def zookeeper():
+    with zookeeper_server.zookeeper() as server:
+        yield server

@@ -1,0 +1,13 @@
+"""Wait for what other processes do."""
+
+import time
+
+DEADLINE_S = 60.0
+
+
+def wait_until(condition, what, timeout_s=DEADLINE_S):
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+    return value
