@@ -13,6 +13,7 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "boot_timeout",
+        mutable=True,
         default=600,
         min=1,
         help="Seconds a server may take from its creation to its first answer before it is "
@@ -20,12 +21,14 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "stop_timeout",
+        mutable=True,
         default=600,
         min=1,
         help="Seconds Nova may take to delete a server before the resource goes to ERROR.",
     ),
     cfg.FloatOpt(
         "hotplug_timeout",
+        mutable=True,
         default=60,
         min=1,
         help="Seconds an attached interface may take to appear inside the appliance before the "
@@ -33,6 +36,7 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "error_state_cooldown",
+        mutable=True,
         default=30,
         min=0,
         help="Seconds of the first pause in ERROR; each further one is twice as long. Commands "
@@ -40,12 +44,14 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "error_state_cooldown_max",
+        mutable=True,
         default=900,
         min=0,
         help="Seconds of the longest pause in ERROR.",
     ),
     cfg.IntOpt(
         "reboot_error_threshold",
+        mutable=True,
         default=5,
         min=1,
         help="Failed boots in a row before the resource goes to ERROR, so that a failing "
@@ -53,6 +59,7 @@ OPTS = [
     ),
     cfg.IntOpt(
         "max_retries",
+        mutable=True,
         default=3,
         min=1,
         help="Unanswered probes in a row before an instance that used to answer is replaced (see "
@@ -60,6 +67,7 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "silent_timeout",
+        mutable=True,
         default=15,
         min=0,
         help="Seconds an instance that used to answer may be silent before it is replaced. Its "
@@ -67,6 +75,7 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "retry_delay",
+        mutable=True,
         default=1,
         min=0.05,
         help="Seconds of the first pause between tries of the same step (probe, push, boot, "
@@ -74,12 +83,14 @@ OPTS = [
     ),
     cfg.FloatOpt(
         "retry_delay_max",
+        mutable=True,
         default=30,
         min=1,
         help="Seconds of the longest pause between tries of the same step.",
     ),
     cfg.FloatOpt(
         "boot_poll_interval",
+        mutable=True,
         default=1,
         min=0.05,
         help="Seconds between looks at a server that is booting or being deleted. Between looks "

@@ -101,6 +101,11 @@ class Automaton:
         """Say whether anything may be done to the resource now."""
         return self._gate(self.instance.tenant_id or self.instance.resource.tenant_id)
 
+    def adopt(self, policy: Policy) -> None:
+        """Go on with other budgets and times."""
+        self._policy = policy
+        self._patience.adopt(policy)
+
     @property
     def attempts(self) -> int:
         """Give how often a boot or a document failed in a row."""

@@ -42,6 +42,11 @@ class Patience:
         self._backoffs = 0  # pauses since the last progress
         self._cooldowns = 0  # pauses in ERROR since the last success
         self._cooling_until = 0.0
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Go on with other budgets and times; what has begun is measured by them."""
+        self._policy = policy
         self._limits = {
             "boot": policy.boot_timeout_s,
             "create": policy.boot_timeout_s,

@@ -81,6 +81,13 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
         if moved:  # what has come to us is found by an audit
             outgoing.send(events.AuditRequest("the nodes changed"))
 
+    def adopt() -> None:
+        """Take over budgets and times that a reload of the configuration has changed."""
+        nonlocal policy
+        policy = policy_of(conf)
+        for slot in slots.all_slots():
+            slot.automaton.adopt(policy)
+
     opened = store.store_of(conf)
     interval_s = conf.database.debug_refresh_interval
     watching = watch.DebugWatch(
@@ -92,6 +99,7 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     desk = control.Desk(conf.host, number, slots, threads, factory)
     questions = control.Server(control_protocol.path_of(conf.state_path, number), desk.answer)
     watching.look()  # what is in debug is left alone from the first step on
+    conf.register_mutate_hook(lambda *_: adopt())
     threads.start()
     threading.Thread(target=watching.run, args=(stop,), name="debug", daemon=True).start()
     incoming.start()
