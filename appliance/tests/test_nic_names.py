@@ -51,3 +51,12 @@ def test_names_survive_in_the_state_directory(tmp_path):
         "aa:00:00:00:00:03": "ge2",
         "aa:00:00:00:00:02": "ge1",
     }
+
+
+def test_damaged_names_are_begun_anew(tmp_path):
+    (tmp_path / facts.NAMES_FILE).write_text('{"fa:16:3e:00')
+    names = facts.NicNames(tmp_path, "fa:16:3e:00:00:00")
+    assert names.learn(["fa:16:3e:00:00:00"]) == {"fa:16:3e:00:00:00": "ge0"}
+    assert facts.NicNames(tmp_path, None).learn(["fa:16:3e:00:00:00"]) == {
+        "fa:16:3e:00:00:00": "ge0"
+    }

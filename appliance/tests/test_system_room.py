@@ -141,3 +141,24 @@ def test_recycled_pid_is_not_taken_for_the_daemon(daemons, tmp_path):
     finally:
         other.kill()
         other.wait()
+
+
+@pytest.mark.parametrize("left", ["", "1 2 3", None], ids=["empty", "garbage", "gone"])
+def test_daemon_whose_pid_file_is_lost_is_ended_before_another_starts(daemons, tmp_path, left):
+    argv = ("tail", "-f", str(tmp_path / "run/followed"))
+    other = subprocess.Popen(["tail", "-f", "/dev/null"])
+    files.write_file(tmp_path / "run/followed", "")
+    first = daemons.start(daemon.DaemonSpec("sleeper", argv))
+    pid_file = tmp_path / "run/sleeper.pid"
+    pid_file.unlink()
+    if left is not None:
+        pid_file.write_text(left)
+    try:
+        assert not daemons.is_running("sleeper")
+        second = daemons.start(daemon.DaemonSpec("sleeper", argv))
+        assert second.pid != first.pid
+        assert not pathlib.Path(f"/proc/{first.pid}").exists()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()

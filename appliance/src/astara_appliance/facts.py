@@ -6,6 +6,7 @@ renumbers another, whatever the kernel calls them. Numbers are kept in the state
 never changes a device. Called by the pipeline, the API and the agent.
 """
 
+import logging
 import pathlib
 import threading
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from astara_contract import status
 from .drivers import base
 from .system import files, netlink
 
+LOG = logging.getLogger(__name__)
+
 NAMES_FILE = "nics.json"
 
 
@@ -26,20 +29,30 @@ class NicNames:
     def __init__(self, state_dir: pathlib.Path, management_mac: str | None) -> None:
         self._file = state_dir / NAMES_FILE
         self._management_mac = management_mac.lower() if management_mac else None
-        self._numbers = _load(self._file)
+        self._numbers: Mapping[str, int] = _load(self._file)
+        self._on_disk: Mapping[str, int] = self._numbers
         self._lock = threading.Lock()
 
     def learn(self, macs: Iterable[str]) -> Mapping[str, str]:
         """Return the name of each of `macs`; new ones get a number, which is on disk before this
-        returns.
+        returns, if the disk takes it.
         """
         present = [mac.lower() for mac in macs]
         with self._lock:
             numbers = number_nics(self._numbers, present, self._management_mac)
-            if numbers != self._numbers:
-                files.write_file(self._file, msgspec.json.encode(numbers).decode() + "\n", 0o600)
-                self._numbers = numbers
+            if numbers != self._on_disk:
+                self._keep(numbers)
+            self._numbers = numbers
         return {mac: f"ge{numbers[mac]}" for mac in present}
+
+    def _keep(self, numbers: Mapping[str, int]) -> None:
+        try:
+            files.write_file(self._file, msgspec.json.encode(numbers).decode() + "\n", 0o600)
+        except OSError as error:
+            # A name that is only good until the restart is better than none; we try again.
+            LOG.error("nic-names-not-kept file=%s error=%s", self._file, error)
+        else:
+            self._on_disk = numbers
 
 
 def number_nics(
@@ -90,4 +103,11 @@ def interfaces(names: NicNames) -> tuple[status.InterfaceState, ...]:
 
 def _load(path: pathlib.Path) -> dict[str, int]:
     text = files.read_file(path)
-    return msgspec.json.decode(text, type=dict[str, int]) if text else {}
+    if text is None:
+        return {}
+    try:
+        return msgspec.json.decode(text, type=dict[str, int])
+    except msgspec.DecodeError as error:
+        # Names may change, which costs less than an appliance that does not start.
+        LOG.error("nic-names-unreadable file=%s error=%s", path, error)
+        return {}

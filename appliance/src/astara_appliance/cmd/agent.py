@@ -1,7 +1,8 @@
 """`astara-appliance`: the agent. It brings the management NIC up and serves the API on it.
 
-Needs what astara-configure-management left in the state directory. Runs in the foreground until
-SIGTERM; daemons that it started live on. Whoever started it starts it again when it ends.
+Needs what astara-configure-management left in the state directory, or a config drive. Runs in the
+foreground until SIGTERM; daemons that it started live on. Whoever started it starts it again when
+it ends.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 
 from .. import assembly
 from ..api import server
-from ..system import management, management_nic, memory, netlink
+from ..system import config_drive, management, management_nic, memory, netlink
 from ..system.paths import Paths
 
 
@@ -29,22 +30,38 @@ def main(argv: list[str] | None = None) -> int:
         (paths.log_dir, 0o755),
     ):
         directory.mkdir(parents=True, exist_ok=True, mode=mode)
-    settings = management.load(paths.state_dir)
-    if settings is None:
-        print(
-            "astara-appliance: not configured: run astara-configure-management first",
-            file=sys.stderr,
-        )
-        return 2
     try:
+        settings = _settings(paths)
+        if settings is None:
+            print(
+                "astara-appliance: not configured: run astara-configure-management first",
+                file=sys.stderr,
+            )
+            return 2
         management.check(settings)
         device = management_nic.bring_up(settings)
         listeners = server.open_listeners(settings, device)
-    except (management.ManagementError, netlink.NetlinkRefused, OSError) as error:
+    except (
+        management.ManagementError,
+        config_drive.ConfigDriveError,
+        netlink.NetlinkRefused,
+        OSError,
+    ) as error:
         print(f"astara-appliance: {error}", file=sys.stderr)
         return 1
     server.serve(listeners, lambda: assembly.assemble(paths, settings.mac))
     return 0
+
+
+def _settings(paths: Paths) -> management.Management | None:
+    """Return what boot left, or what the config drive says if that is lost or damaged."""
+    settings = management.load(paths.state_dir)
+    if settings is None:
+        boot = config_drive.read(config_drive.MOUNTED_AT)
+        settings = boot.management if boot is not None else None
+        if settings is not None:
+            management.save(paths.state_dir, settings)
+    return settings
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -88,7 +88,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config-drive",
         type=pathlib.Path,
-        default=pathlib.Path("/mnt"),
+        default=config_drive.MOUNTED_AT,
         help="where the config drive is mounted (default: /mnt, else the label config-2)",
     )
     parser.add_argument(

@@ -21,6 +21,7 @@ from . import files, management, process
 LOG = logging.getLogger(__name__)
 
 USER_DATA = "openstack/latest/user_data"
+MOUNTED_AT = pathlib.Path("/mnt")
 LABEL = "config-2"
 USER = "astara"
 

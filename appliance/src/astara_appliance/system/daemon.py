@@ -11,6 +11,8 @@ we start is the pid that we watch.
 
 import contextlib
 import dataclasses
+import itertools
+import logging
 import os
 import pathlib
 import signal
@@ -18,6 +20,8 @@ import subprocess
 import time
 
 from . import files, process
+
+LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 5.0
 _POLL_S = 0.02
@@ -96,6 +100,7 @@ class Daemons:
             return running
         if running is not None:
             self.stop(spec.name)
+        self._end_strays(spec)
         self._log_dir.mkdir(parents=True, exist_ok=True)
         child = self._spawn(spec)
         start_ticks = _start_ticks(child.pid)
@@ -139,6 +144,18 @@ class Daemons:
     def log_tail(self, name: str, characters: int = 600) -> str:
         """Return the end of what daemon `name` printed."""
         return (files.read_file(self._log_file(name)) or "")[-characters:].strip()
+
+    def _end_strays(self, spec: DaemonSpec) -> None:
+        """End processes of `spec` whose pid file is lost: the same program on files of ours."""
+        for pid in _pids():
+            argv = _argv(pid)
+            ours = any(str(self._run_dir) in word for word in argv[1:])
+            if not ours or not _same_program(argv, spec.argv):
+                continue
+            LOG.warning("daemon-stray name=%s pid=%s", spec.name, pid)
+            start_ticks = _start_ticks(pid) or 0
+            files.write_file(self._pid_file(spec.name), f"{pid} {start_ticks}\n", 0o644)
+            self.stop(spec.name)
 
     def _spawn(self, spec: DaemonSpec) -> subprocess.Popen[bytes]:
         with self._log_file(spec.name).open("ab") as log:
@@ -186,6 +203,17 @@ def _start_ticks(pid: int) -> int | None:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[_BOOT_FIELD])
+
+
+def _pids() -> tuple[int, ...]:
+    return tuple(int(path.name) for path in pathlib.Path("/proc").glob("[0-9]*"))
+
+
+def _same_program(argv: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Tell whether two command lines start the same program: options and files may differ."""
+    options = itertools.takewhile(lambda word: "/" not in word, wanted[1:])
+    head = (wanted[0], *options)
+    return argv[: len(head)] == head
 
 
 def _argv(pid: int) -> tuple[str, ...]:
