@@ -4,7 +4,7 @@ The cloud is started by the first test that wants it and removed at the end. One
 before is used as it is and left running; data of an earlier one, and of a failed run, stay.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,15 +25,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def devcloud(request: pytest.FixtureRequest) -> Iterator[None]:
+def tell(request: pytest.FixtureRequest) -> "Callable[[str], None]":
+    """Print a line that is seen although the output of tests is captured."""
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            terminal.write_line(line)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def devcloud(request: pytest.FixtureRequest, tell: "Callable[[str], None]") -> Iterator[None]:
     """Have the devcloud running, orchestrator included."""
     from astara_devcloud import layout, lifecycle
 
     where = layout.current_layout()
-    # Visible also while output is captured: a start takes a minute or two.
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    started = lifecycle.up(where, (), lambda text: terminal.write_line(f"devcloud: {text}"))
-    terminal.write_line(f"devcloud: {started.kind} in {started.seconds:.1f} s")
+    # A start takes a minute or two.
+    started = lifecycle.up(where, (), lambda text: tell(f"devcloud: {text}"))
+    tell(f"devcloud: {started.kind} in {started.seconds:.1f} s")
     yield
     if started.kind == "already up":
         return
@@ -41,7 +53,7 @@ def devcloud(request: pytest.FixtureRequest) -> Iterator[None]:
         lifecycle.wipe(where, lambda text: None)
     else:
         lifecycle.down(where, lambda text: None)
-        terminal.write_line(f"devcloud: stopped; logs and data are in {where.root}")
+        tell(f"devcloud: stopped; logs and data are in {where.root}")
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,17 @@ class Home:
         self.admin.network.update_router(self.router.id, external_gateway_info=info)
 
 
-@pytest.fixture(scope="module")
-def home(other_tenant: "Connection", service: "Connection", admin: "Connection") -> Iterator[Home]:
-    tenant = Tenant(other_tenant, "gateways-")
+def prepare(clouds: Any) -> Iterator[Home]:
+    tenant = Tenant(clouds.tenant, "gateways-")
     tenant.clear()
-    tenant.open_security_group()
+    try:
+        yield _build(tenant, clouds)
+    finally:
+        tenant.clear()
+
+
+def _build(tenant: Tenant, clouds: Any) -> Home:
+    group = tenant.open_security_group()
     network = tenant.network("home", mtu=MTU)
     subnet = tenant.subnet(
         network,
@@ -68,22 +74,33 @@ def home(other_tenant: "Connection", service: "Connection", admin: "Connection")
     )
     router = tenant.router("edge", external="public")
     tenant.plug(router, subnet)
-    anna = tenant.server("anna", network, "open")
     port = tenant.port(
         network,
         allowed_address_pairs=[{"ip_address": BEHIND_HOP}],
-        security_group_ids=[tenant.open_security_group().id],
+        security_group_ids=[group.id],
         extra_dhcp_opts=[
             {"opt_name": "ntp-server", "opt_value": "192.0.2.123"},
             {"opt_name": "mtu", "opt_value": "1300"},
             {"opt_name": "bootfile-name", "opt_value": "pxe\\n$(reboot)"},
         ],
     )
+    anna = tenant.server("anna", network, "open")
     hop = tenant.server("hop", network, port=port)
     tenant.wait_router(router)
-    anna, hop = tenant.wait_active(anna), tenant.wait_active(hop)
-    yield Home(tenant, admin, router, appliance.Appliance(service, router.id), subnet, anna, hop)
-    tenant.clear()
+    return Home(
+        tenant=tenant,
+        admin=clouds.admin,
+        router=router,
+        appliance=appliance.Appliance(clouds.service, router.id),
+        subnet=subnet,
+        anna=tenant.wait_active(anna),
+        hop=tenant.wait_active(hop),
+    )
+
+
+@pytest.fixture
+def home(stage: Home) -> Home:
+    return stage
 
 
 def _public(home: Home) -> dict[str, Any]:

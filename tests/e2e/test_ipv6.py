@@ -2,16 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from astara_devcloud import outside
 from astara_devcloud.story import probes
 from astara_devcloud.story.tenant import Tenant
-
-if TYPE_CHECKING:
-    from openstack.connection import Connection
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(240)]
 
@@ -38,10 +35,18 @@ class Estate:
         return self.tenant.address(self.vms[name], version)
 
 
-@pytest.fixture(scope="module")
-def estate(other_tenant: "Connection") -> Iterator[Estate]:
-    tenant = Tenant(other_tenant, "ipv6-")
+def prepare(clouds: Any) -> Iterator[Estate]:
+    tenant = Tenant(clouds.tenant, "ipv6-")
     tenant.clear()
+    try:
+        yield _build(tenant)
+    finally:
+        for prefix in (STATEFUL, STATELESS, ALONE):
+            OUTSIDE.run("ip", "-6", "route", "del", prefix)
+        tenant.clear()
+
+
+def _build(tenant: Tenant) -> Estate:
     group = tenant.open_security_group()
     networks = {name: tenant.network(name) for name in ("stateful", "stateless", "alone")}
     subnets = {
@@ -57,26 +62,27 @@ def estate(other_tenant: "Connection") -> Iterator[Estate]:
     router = tenant.router("edge", external="public")
     for subnet in subnets.values():
         tenant.plug(router, subnet)
-    ports = {
-        "one": (networks["stateful"], [subnets[FIRST_V4], subnets[STATEFUL]]),
-        "two": (networks["stateful"], [subnets[SECOND_V4], subnets[STATEFUL]]),
-        "less": (networks["stateless"], []),
-        "alone": (networks["alone"], []),
-    }
-    vms = {}
-    for name, (network, on) in ports.items():
-        port = tenant.port(network, on, security_group_ids=[group.id])
-        vms[name] = tenant.server(name, network, port=port)
-    tenant.wait_router(router)
-    for version_6 in (STATEFUL, STATELESS, ALONE):
+    for prefix in (STATEFUL, STATELESS, ALONE):
         gateway = tenant.gateway_address(router, 6)
-        OUTSIDE.run("ip", "-6", "route", "replace", version_6, "via", gateway)
-    for name, server in vms.items():
-        vms[name] = tenant.wait_active(server)
-    yield Estate(tenant, router, subnets, vms)
-    for version_6 in (STATEFUL, STATELESS, ALONE):
-        OUTSIDE.run("ip", "-6", "route", "del", version_6)
-    tenant.clear()
+        OUTSIDE.run("ip", "-6", "route", "replace", prefix, "via", gateway)
+    vms = {}
+    for name, network, on in (
+        ("one", "stateful", (FIRST_V4, STATEFUL)),
+        ("two", "stateful", (SECOND_V4, STATEFUL)),
+        ("less", "stateless", ()),
+        ("alone", "alone", ()),
+    ):
+        chosen = [subnets[cidr] for cidr in on]
+        port = tenant.port(networks[network], chosen, security_group_ids=[group.id])
+        vms[name] = tenant.server(name, networks[network], port=port)
+    tenant.wait_router(router)
+    vms = {name: tenant.wait_active(server) for name, server in vms.items()}
+    return Estate(tenant, router, subnets, vms)
+
+
+@pytest.fixture
+def estate(stage: Estate) -> Estate:
+    return stage
 
 
 def _modes(mode: str) -> dict[str, str]:

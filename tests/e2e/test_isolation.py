@@ -55,15 +55,20 @@ class Side:
         return enter.enter(self.appliance.server_id(), argv).stdout
 
 
-@pytest.fixture(scope="module")
-def sides(
-    other_tenant: "Connection", admin: "Connection", service: "Connection"
-) -> Iterator[tuple[Side, Side]]:
-    tenants = Tenant(other_tenant, "left-"), Tenant(admin, "right-")
+def prepare(clouds: Any) -> Iterator[tuple[Side, Side]]:
+    tenants = Tenant(clouds.tenant, "left-"), Tenant(clouds.admin, "right-")
     for tenant in tenants:
         tenant.clear()
-    left = _side(tenants[0], service, {"home": (SHARED, LEFT_V6)})
-    right = _side(tenants[1], service, {"same": (SHARED,), "far": (FAR,)})
+    try:
+        yield _build(*tenants, clouds.service)
+    finally:
+        for tenant in tenants:
+            tenant.clear()
+
+
+def _build(left_tenant: Tenant, right_tenant: Tenant, service: "Connection") -> tuple[Side, Side]:
+    left = _side(left_tenant, service, {"home": (SHARED, LEFT_V6)})
+    right = _side(right_tenant, service, {"same": (SHARED,), "far": (FAR,)})
     _boot(left, "lea", SHARED, fixed_ips=[{"ip_address": SHARED_HOST}])
     _boot(left, "mallory", SHARED, port_security_enabled=False)
     _boot(right, "rick", SHARED, fixed_ips=[{"ip_address": SHARED_HOST}])
@@ -72,9 +77,7 @@ def sides(
         side.tenant.wait_router(side.router)
         for name, server in side.vms.items():
             side.vms[name] = side.tenant.wait_active(server)
-    yield left, right
-    for tenant in tenants:
-        tenant.clear()
+    return left, right
 
 
 def _side(tenant: Tenant, service: "Connection", networks: dict[str, tuple[str, ...]]) -> Side:
@@ -96,13 +99,13 @@ def _boot(side: Side, name: str, cidr: str, **options: Any) -> None:
 
 
 @pytest.fixture
-def left(sides: tuple[Side, Side]) -> Side:
-    return sides[0]
+def left(stage: tuple[Side, Side]) -> Side:
+    return stage[0]
 
 
 @pytest.fixture
-def right(sides: tuple[Side, Side]) -> Side:
-    return sides[1]
+def right(stage: tuple[Side, Side]) -> Side:
+    return stage[1]
 
 
 def _listening(side: Side) -> set[int]:
