@@ -46,9 +46,7 @@ class Supervisor:
             ],
         )
         shared = conf.coordination.enabled
-        self._coordinator = (
-            [child.Child(roles.Role.COORDINATOR, 0, self._clock)] if shared else []
-        )
+        self._coordinator = [child.Child(roles.Role.COORDINATOR, 0, self._clock)] if shared else []
         self._lifeline, self._lifeline_end = os.pipe()
 
     def _children_of(
