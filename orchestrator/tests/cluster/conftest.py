@@ -1,5 +1,6 @@
 """Members of a group as real coordinator processes, and what they tell their workers."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import zookeeper_server
 from waiting import wait_until
 
 from astara import events, inbox, scheduler
+from astara.cmd import child
 
 
 class Member:
@@ -35,14 +37,28 @@ class Member:
         )
         self.inbox.start()
         self.process = None
+        self._lifeline = None
 
     def start(self):
         argv = [sys.executable, "-m", "astara.cmd.child", "coordinator", "0"]
+        # As under a supervisor: it ends when nobody holds the other end, even if we are killed.
+        if self._lifeline is None:
+            self._lifeline = os.pipe()
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*argv, "--config-file", str(self.config)], stdout=log, stderr=log
+                [*argv, "--config-file", str(self.config)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, child.LIFELINE: str(self._lifeline[0])},
+                pass_fds=self._lifeline[:1],
             )
         return self
+
+    def close(self):
+        self.end(signal.SIGKILL)
+        self.inbox.close()
+        for end in self._lifeline or ():
+            os.close(end)
 
     def log(self):
         return (self.root / "log").read_text(errors="replace")
@@ -76,8 +92,7 @@ def member(tmp_path):
 
     yield make
     for each in made:
-        each.end(signal.SIGKILL)
-        each.inbox.close()
+        each.close()
 
 
 @pytest.fixture(scope="module")

@@ -124,5 +124,4 @@ def test_of_two_nodes_with_one_name_one_acts(tmp_path, member, url):
         wait_until(lambda: "another node calls itself a" in first.log(), "the fault is told")
         wait_until(lambda: first.certain != second.certain, "one of them stands down")
     finally:
-        second.end(signal.SIGKILL)
-        second.inbox.close()
+        second.close()
