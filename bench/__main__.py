@@ -19,8 +19,12 @@ TOPICS = ("forwarding", "apply", "dhcp", "agent")
 def main() -> None:
     """Run the chosen topics; print tables, write JSON."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("topics", nargs="*", choices=[*TOPICS, []], metavar="TOPIC", help=", ".join(TOPICS))
-    parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds, results not kept")
+    parser.add_argument(
+        "topics", nargs="*", choices=[*TOPICS, []], metavar="TOPIC", help=", ".join(TOPICS)
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer sizes and rounds, results not kept"
+    )
     parser.add_argument("--keep", type=pathlib.Path, default=None, help="where to write JSON")
     options = parser.parse_args()
     arena.enter()

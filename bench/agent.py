@@ -45,7 +45,9 @@ class Appliance:
 
     def push(self, document: contract.Document) -> None:
         """PUT a document; RuntimeError unless it was applied."""
-        status, answer = self.peer.call(self._request, "PUT", "/v1/system/config", contract.encode(document))
+        status, answer = self.peer.call(
+            self._request, "PUT", "/v1/system/config", contract.encode(document)
+        )
         if status != 200:
             raise RuntimeError(f"push refused: {status} {answer[:500]!r}")
 
@@ -92,9 +94,15 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
             appliance = Appliance(f"agent{number}-{count}")
             try:
                 appliance.push(contract.Document())
-                for what, wanted in (("nothing to all", count), ("one more", count + 1), ("one less", count)):
+                for what, wanted in (
+                    ("nothing to all", count),
+                    ("one more", count + 1),
+                    ("one less", count),
+                ):
                     document = router.document(wanted)
-                    spent[count, what].append(apply.milliseconds(lambda d=document: appliance.push(d)))  # type: ignore[misc]
+                    spent[count, what].append(
+                        apply.milliseconds(lambda a=appliance, d=document: a.push(d))
+                    )  # type: ignore[misc]
                 memory[count] = appliance.processes()
             finally:
                 appliance.close()
@@ -130,7 +138,11 @@ def _weighed(pid: int) -> dict[str, Any] | None:
 
 
 def _total(processes: Sequence[dict[str, Any]]) -> dict[str, float]:
-    own = [item for item in processes if item["name"].startswith("astara-appliance") or "gunicorn" in item["name"]]
+    own = [
+        item
+        for item in processes
+        if item["name"].startswith("astara-appliance") or "gunicorn" in item["name"]
+    ]
     return {
         "agent_rss_mib": report.rounded(sum(item["rss_mib"] for item in own)),
         "agent_pss_mib": report.rounded(sum(item["pss_mib"] for item in own)),
@@ -145,7 +157,13 @@ def shown(result: dict[str, Any]) -> Sequence[str]:
     for item in result["figures"]:
         row = pushes.setdefault(item["floating_ips"], {"floating IPs": item["floating_ips"]})
         row[f"{item['change']} (ms)"] = item["median"]
-    names = ("floating_ips", "agent_rss_mib", "agent_pss_mib", "agent_largest_rss_mib", "all_pss_mib")
+    names = (
+        "floating_ips",
+        "agent_rss_mib",
+        "agent_pss_mib",
+        "agent_largest_rss_mib",
+        "all_pss_mib",
+    )
     memory = [{name: item[name] for name in names} for item in result["memory"]]
     last = json.dumps(result["memory"][-1]["processes"])
     return [report.table(list(pushes.values())), report.table(memory), last]

@@ -112,7 +112,9 @@ def _push(driver: registry.AnyDriver, document: Any, facts: base.Facts) -> None:
 def _replace(devices: router.Devices, count: int, linear: bool) -> float:
     driver = firewall.FirewallDriver(variants.new_paths())
     desired = driver.render(router.document(count), router.facts(devices))
-    text = variants.linear_text(desired) if linear else desired.skeleton + variants.additions(desired)
+    text = (
+        variants.linear_text(desired) if linear else desired.skeleton + variants.additions(desired)
+    )
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     return milliseconds(lambda: arena.run("nft", "-f", "-", stdin=text))
 

@@ -40,7 +40,16 @@ def enter() -> None:
         run("ip", "link", "set", "lo", "up")
         return
     _install_missing()
-    unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--uts", "--pid", "--fork"]
+    unshare = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--net",
+        "--uts",
+        "--pid",
+        "--fork",
+    ]
     python = [sys.executable, "-m", "bench", *sys.argv[1:]]
     child = subprocess.Popen(
         [*unshare, "--kill-child", "--mount-proc", *python], env=os.environ | {_INSIDE: "1"}
@@ -58,7 +67,10 @@ def _install_missing() -> None:
     missing = [package for program, package in _NEEDED.items() if shutil.which(program) is None]
     if missing:
         print("installing", *missing, file=sys.stderr)
-        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        }
         subprocess.run(["apt-get", "update"], check=True, timeout=300, **quiet)
         install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
         subprocess.run(install, check=True, timeout=600, **quiet)

@@ -72,8 +72,12 @@ def _under_load(
     rounds: int,
 ) -> dict[str, Any]:
     _wait_for_dns(client)
-    names = _Pace("dns", _DNS_EVERY_S, client.call(_dns_socket), lambda s, n: _ask_name(s, n, count))
-    renewals = _Pace("renew", _RENEW_EVERY_S, client.call(_dhcp_socket), lambda s, n: _renew(s, n, count))
+    names = _Pace(
+        "dns", _DNS_EVERY_S, client.call(_dns_socket), lambda s, n: _ask_name(s, n, count)
+    )
+    renewals = _Pace(
+        "renew", _RENEW_EVERY_S, client.call(_dhcp_socket), lambda s, n: _renew(s, n, count)
+    )
     more, seen = [], []
     for pace in (names, renewals):
         pace.start()
@@ -102,7 +106,11 @@ class _Pace(threading.Thread):
     """Sends questions at a steady pace and notes how long each answer takes."""
 
     def __init__(
-        self, name: str, every_s: float, link: socket.socket, ask: Callable[[socket.socket, int], None]
+        self,
+        name: str,
+        every_s: float,
+        link: socket.socket,
+        ask: Callable[[socket.socket, int], None],
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._every_s, self._link, self._ask = every_s, link, ask
@@ -249,7 +257,9 @@ def _renew(link: socket.socket, number: int, count: int) -> None:
     """Ask as a machine that has rebooted (RFC 2131 section 4.3.2, INIT-REBOOT), answer to all."""
     host = random.randrange(count)
     zero, mac = bytes(4), bytes.fromhex(_mac(host).replace(":", ""))
-    head = _BOOTP.pack(1, 1, 6, 0, struct.pack("!I", number), 0, 0x8000, zero, zero, zero, zero, mac, b"", b"")
+    head = _BOOTP.pack(
+        1, 1, 6, 0, struct.pack("!I", number), 0, 0x8000, zero, zero, zero, zero, mac, b"", b""
+    )
     wanted = bytes([53, 1, 3, 50, 4]) + ipaddress.IPv4Address(_address(host)).packed
     link.sendto(head + _COOKIE + wanted + b"\xff", ("255.255.255.255", 67))
 
@@ -272,7 +282,10 @@ def shown(result: dict[str, Any]) -> Sequence[str]:
         row |= {"answered ms": item["one_more_until_answered"]["median"]}
         for name in ("dns", "renewals"):
             told = item[name]
-            row |= {f"{name} lost": f"{told['lost']} of {told['asked']}", f"worst ms ({name})": told["worst_ms"]}
+            row |= {
+                f"{name} lost": f"{told['lost']} of {told['asked']}",
+                f"worst ms ({name})": told["worst_ms"],
+            }
         row |= {"leases": f"{item['leases_after']} of {item['leases_before']}"}
         rows.append(row)
     return [report.table(rows)]

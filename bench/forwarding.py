@@ -1,4 +1,4 @@
-"""Forwarding: what a router's rules cost its packets, for every variant in turn, round by round."""
+"""Forwarding: what a router's rules cost its packets, variant by variant, round by round."""
 
 import sys
 from collections import defaultdict

@@ -36,7 +36,11 @@ def start_servers(site: arena.Site) -> None:
     site.outside.start("iperf3", "-s", "-p", str(_IPERF_PORT))
     for room in (site.outside, site.tenant):
         room.start("haproxy", "-db", "-f", str(config))
-    for room, port in ((site.outside, _IPERF_PORT), (site.outside, _HTTP_PORT), (site.tenant, _HTTP_PORT)):
+    for room, port in (
+        (site.outside, _IPERF_PORT),
+        (site.outside, _HTTP_PORT),
+        (site.tenant, _HTTP_PORT),
+    ):
         arena.wait_until(lambda r=room, p=port: f":{p} " in r.run("ss", "-Hltn"), "server")  # type: ignore[misc]
 
 

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from oslo_config import cfg
 from oslo_concurrency import lockutils
+from oslo_config import cfg
 
 from . import arena, router
 
@@ -86,9 +86,9 @@ class NeutronRouter:
 
 @functools.cache
 def _configure() -> None:
+    from neutron import privileged
     from neutron.agent import l3_agent
     from neutron.conf.agent import common as agent_config
-    from neutron import privileged
 
     l3_agent.register_opts(cfg.CONF)
     agent_config.register_root_helper(cfg.CONF)
@@ -107,8 +107,12 @@ def _router(router_id: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         "id": router_id,
         "enable_snat": True,
         "routes": [],
-        "gw_port": _port(_GATEWAY_PORT, router.EXTERNAL, "203.0.0.0/16", router.OUTSIDE, router.OUTSIDE_MAC),
-        "_interfaces": [_port(_INTERNAL_PORT, router.GATEWAY, "10.0.0.0/16", None, router.INSIDE_MAC)],
+        "gw_port": _port(
+            _GATEWAY_PORT, router.EXTERNAL, "203.0.0.0/16", router.OUTSIDE, router.OUTSIDE_MAC
+        ),
+        "_interfaces": [
+            _port(_INTERNAL_PORT, router.GATEWAY, "10.0.0.0/16", None, router.INSIDE_MAC)
+        ],
         "_floatingips": [
             {
                 "id": public,
@@ -133,4 +137,3 @@ def _port(port_id: str, address: str, cidr: str, gateway: str | None, mac: str) 
         "subnets": [{"id": cidr, "cidr": cidr, "gateway_ip": gateway}],
         "extra_subnets": [],
     }
-

@@ -64,7 +64,11 @@ def machine() -> dict[str, Any]:
         line.split()[1] for line in _text("/proc/meminfo") if line.startswith("MemTotal")
     )
     model = next(
-        (line.partition(":")[2].strip() for line in _text("/proc/cpuinfo") if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in _text("/proc/cpuinfo")
+            if "model name" in line
+        ),
         platform.machine(),
     )
     system = next(

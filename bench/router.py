@@ -8,8 +8,8 @@ addresses and, as a machine without a floating IP, 10.0.0.10. Pure but for `buil
 import dataclasses
 import ipaddress
 
-from astara_contract import document as contract
 from astara_appliance.drivers import base
+from astara_contract import document as contract
 
 from . import arena
 

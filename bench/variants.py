@@ -3,7 +3,7 @@
     bare         forwarding and nothing else: no rule, no connection tracking
     masquerade   the least that a NAT router can do: one masquerade rule, tracking
     astara-N     what our interfaces and firewall drivers make of the document with N floating IPs
-    linear-N     the same rules and addresses, but two nft rules for each floating IP instead of maps
+    linear-N     the same rules and addresses, but two nft rules for each floating IP, no maps
     neutron-N    what Neutron's own l3 code builds (`neutron_router`)
 
 All but bare translate; bare reaches the tenant by a route of the outside host, so that the same
@@ -95,7 +95,9 @@ def _plain(site: arena.Site, *, masquerade: bool) -> None:
     site.outside.batch(f"route add 10.0.0.0/16 via {router.EXTERNAL}\n")
     if masquerade:
         rule = "type nat hook postrouting priority srcnat; oifname eth2 ct state new masquerade"
-        site.router.run("nft", "-f", "-", stdin=f"table ip nat {{\n chain post {{\n {rule}\n }}\n}}\n")
+        site.router.run(
+            "nft", "-f", "-", stdin=f"table ip nat {{\n chain post {{\n {rule}\n }}\n}}\n"
+        )
 
 
 def _astara(count: int, linear: bool) -> None:
@@ -114,6 +116,9 @@ def _astara(count: int, linear: bool) -> None:
 def _neutron(name: str, count: int) -> arena.Site:
     built = neutron_router.NeutronRouter(name)
     built.apply(router.floating_ips(count))
-    lines = [f"addr add {public}/32 dev {neutron_router.DEVICES.outside}" for public, _ in router.floating_ips(count)]
+    lines = [
+        f"addr add {public}/32 dev {neutron_router.DEVICES.outside}"
+        for public, _ in router.floating_ips(count)
+    ]
     built.site.router.batch("\n".join(lines) + "\n")
     return built.site
