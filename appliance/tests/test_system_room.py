@@ -88,6 +88,16 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path):
+    old, fresh, kept = (tmp_path / name for name in (".config.x1", ".config.x2", "config.json"))
+    for path in (old, fresh, kept):
+        path.write_text("half")
+    for path in (old, kept):
+        os.utime(path, (1, 1))
+    assert files.remove_leftovers(tmp_path) == 1
+    assert sorted(os.listdir(tmp_path)) == [".config.x2", "config.json"]
+
+
 def test_daemon_is_kept_reloaded_found_again_and_stopped(daemons, tmp_path):
     first = daemons.start(sleeper())
     assert daemons.start(sleeper()) == first

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import clock, facts, inventory, pipeline, store, watch
 from .api import routes, views
 from .drivers import registry
+from .system import files
 
 if TYPE_CHECKING:
     import flask
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 def assemble(paths: "Paths", management_mac: str) -> "flask.Flask":
     """Return the application; the watch loops run, the first repair is on its way."""
+    for directory in (paths.state_dir, paths.run_dir):
+        files.remove_leftovers(directory)
     names = facts.NicNames(paths.state_dir, management_mac)
     line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))
     watching = watch.Watch(line, names)

@@ -83,12 +83,9 @@ class Pipeline:
         With `confirm_within_s` it is on trial for that time, unless it is what is committed
         anyway. Raises ContractError for a bad document, else a PushError.
         """
-        try:
-            document = contract.parse(source)
-        except contract_errors.ContractError:
-            self.ledger.count(ledger.Event.REFUSED)
-            raise
         with self._alone():
+            # One at a time also here: what is hostile takes memory until it is refused.
+            document = self._parse(source)
             self._accept_epoch(epoch)
             return self._put(document, confirm_within_s)
 
@@ -151,6 +148,13 @@ class Pipeline:
             yield
         finally:
             self._lock.release()
+
+    def _parse(self, source: bytes) -> contract.Document:
+        try:
+            return contract.parse(source)
+        except contract_errors.ContractError:
+            self.ledger.count(ledger.Event.REFUSED)
+            raise
 
     def _repair(self) -> tuple[str, ...]:
         ended = self._end_overdue_trial()

@@ -20,7 +20,9 @@ from . import openapi, operations, views
 
 LOG = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Some 40,000 ports; what JSON unfolds to in memory is a multiple."""
+
 LARGE_ANSWER = 256 * 1024
 _SEE_LOG = "See the agent's log on the appliance."
 

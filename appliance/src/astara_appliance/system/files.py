@@ -9,6 +9,9 @@ import os
 import pathlib
 import stat
 import tempfile
+import time
+
+LEFTOVER_AGE_S = 600
 
 
 def write_file(
@@ -59,6 +62,18 @@ def remove_file(path: pathlib.Path) -> bool:
         return False
     _sync_directory(path.parent)
     return True
+
+
+def remove_leftovers(directory: pathlib.Path) -> int:
+    """Remove what killed writers left half-written below `directory`; return how many files."""
+    removed = 0
+    for path in directory.rglob(".*"):
+        with contextlib.suppress(FileNotFoundError):
+            # Younger ones may belong to a writer that lives.
+            if path.is_file() and time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def _sync_directory(directory: pathlib.Path) -> None:
