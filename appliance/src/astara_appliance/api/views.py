@@ -5,7 +5,9 @@ never decides what is applied; what it raises becomes an answer in `routes`.
 """
 
 import dataclasses
+import math
 import re
+from typing import TypeVar
 
 import flask
 import msgspec
@@ -24,6 +26,7 @@ from ..system.paths import Paths
 LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
 JSON = "application/json"
+_Told = TypeVar("_Told")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,9 +103,8 @@ def show_config(parts: Parts) -> status.ConfigBody:
 
 def put_config(parts: Parts) -> status.ConfigBody:
     """Bring a document into effect."""
-    _require_json()
+    body = _json_body()
     epoch, confirm_within_s = _epoch(), _confirm_within_s()
-    body = flask.request.get_data(cache=False)
     try:
         parts.line.put(body, epoch, confirm_within_s=confirm_within_s)
     finally:
@@ -113,22 +115,14 @@ def put_config(parts: Parts) -> status.ConfigBody:
 
 def confirm_config(parts: Parts) -> status.ConfigBody:
     """Commit what is on trial."""
-    _require_json()
-    try:
-        asked = msgspec.json.decode(flask.request.get_data(cache=False), type=status.Confirmation)
-    except msgspec.DecodeError as error:
-        raise contract_errors.ContractError("$", str(error)) from None
+    asked = _told(status.Confirmation)
     parts.line.confirm(asked.digest, _epoch())
     return show_config(parts)
 
 
 def put_role(parts: Parts) -> status.RoleState:
     """Hand the router over."""
-    _require_json()
-    try:
-        msgspec.json.decode(flask.request.get_data(cache=False), type=status.RoleBody)
-    except msgspec.DecodeError as error:
-        raise contract_errors.ContractError("$", str(error)) from None
+    _told(status.RoleBody)
     return role.hand_over(parts.paths)
 
 
@@ -178,9 +172,21 @@ def _trial(line: pipeline.Pipeline) -> status.Trial | None:
     return status.Trial(digest=trial.digest, left_s=left_s) if trial and left_s else None
 
 
-def _require_json() -> None:
+def _told(kind: type[_Told]) -> _Told:
+    try:
+        return msgspec.json.decode(_json_body(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise contract_errors.ContractError("$", str(error)) from None
+
+
+def _json_body() -> bytes:
     if flask.request.mimetype != JSON:
         raise exceptions.UnsupportedMediaType()
+    body = flask.request.get_data(cache=False)
+    if len(body) >= (flask.request.max_content_length or math.inf):
+        # A body without a length is only cut off there.
+        raise exceptions.RequestEntityTooLarge()
+    return body
 
 
 def _confirm_within_s() -> int | None:
