@@ -11,14 +11,21 @@ import dataclasses
 import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import rtmsg
 
 from . import addresses
 
+_SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr
+_DUMP_ROUTES = struct.Struct("=IHHIIBBBBBBBBI")  # nlmsghdr and rtmsg
+_NLMSG_ERROR, _NLMSG_DONE, _RTM_GETROUTE, _REQUEST_DUMP = 2, 3, 26, 0x301
+_DUMP_TIMEOUT_S = 10.0
 _ARPHRD_ETHER = 1
 _IFF_UP = 1
 _RT_TABLE_MAIN = 254
@@ -156,7 +163,7 @@ class Netlink:
         return tuple(
             _installed(message, names)
             for family in (socket.AF_INET, socket.AF_INET6)
-            for message in self._ipr.get_routes(family=family, table=_RT_TABLE_MAIN)
+            for message in _main_table(family)
         )
 
     def replace_route(self, route: Route, protocol: int, metric: int) -> None:
@@ -199,7 +206,9 @@ class Netlink:
 @contextlib.contextmanager
 def opened() -> Iterator[Netlink]:
     """Open a netlink socket for a few requests of one thread."""
-    with IPRoute() as ipr:
+    # Strictly checked, the kernel itself leaves out routes of other tables: each floating IP has
+    # one in the local table.
+    with IPRoute(strict_check=True) as ipr:
         yield Netlink(ipr)
 
 
@@ -210,6 +219,33 @@ def _refusal(what: str, tolerate: int = 0) -> Iterator[None]:
     except NetlinkError as error:
         if error.code != tolerate:
             raise NetlinkRefused(what, error.code) from error
+
+
+def _main_table(family: int) -> Iterator[Any]:
+    """List the main table alone: each floating IP has a route in the local one, and pyroute2 would
+    have the kernel send all tables and decode every route of them.
+    """
+    size = _DUMP_ROUTES.size
+    header = (size, _RTM_GETROUTE, _REQUEST_DUMP, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.settimeout(_DUMP_TIMEOUT_S)
+        kernel.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+        kernel.send(_DUMP_ROUTES.pack(*header, family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0))
+        while True:
+            received, at = kernel.recv(1 << 17), 0
+            while at < len(received):
+                length, kind, _, _, _ = _HEADER.unpack_from(received, at)
+                if kind == _NLMSG_DONE:
+                    return
+                if kind == _NLMSG_ERROR:
+                    (code,) = struct.unpack_from("=i", received, at + _HEADER.size)
+                    if -code == errno.ENOENT:  # the family has no such table yet
+                        return
+                    raise NetlinkRefused("a list of routes", -code)
+                message = rtmsg.rtmsg(received[at : at + length])
+                message.decode()
+                yield message
+                at += (length + 3) & ~3
 
 
 def _is_nic(message: Any) -> bool:
