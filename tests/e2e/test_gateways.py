@@ -41,6 +41,10 @@ class Home:
     subnet: Any
     anna: Any
     hop: Any
+    elsewhere: Any
+    """Another external network."""
+
+    host_elsewhere: Any
 
     def out(self) -> probes.Vantage:
         return self.tenant.vantage(self.anna)
@@ -55,15 +59,17 @@ class Home:
 
 
 def prepare(clouds: Any) -> Iterator[Home]:
-    tenant = Tenant(clouds.tenant, "gateways-")
+    tenant, admin = Tenant(clouds.tenant, "gateways-"), Tenant(clouds.admin, "gateways-")
     tenant.clear()
+    admin.clear()
     try:
-        yield _build(tenant, clouds)
+        yield _build(tenant, admin, clouds.service)
     finally:
         tenant.clear()
+        admin.clear()
 
 
-def _build(tenant: Tenant, clouds: Any) -> Home:
+def _build(tenant: Tenant, admin: Tenant, service: "Connection") -> Home:
     group = tenant.open_security_group()
     network = tenant.network("home", mtu=MTU)
     subnet = tenant.subnet(
@@ -86,16 +92,29 @@ def _build(tenant: Tenant, clouds: Any) -> Home:
     )
     anna = tenant.server("anna", network, "open")
     hop = tenant.server("hop", network, port=port)
+    elsewhere, host = _elsewhere(admin)
     tenant.wait_router(router)
     return Home(
         tenant=tenant,
-        admin=clouds.admin,
+        admin=admin.cloud,
         router=router,
-        appliance=appliance.Appliance(clouds.service, router.id),
+        appliance=appliance.Appliance(service, router.id),
         subnet=subnet,
         anna=tenant.wait_active(anna),
         hop=tenant.wait_active(hop),
+        elsewhere=elsewhere,
+        host_elsewhere=admin.wait_active(host),
     )
+
+
+def _elsewhere(admin: Tenant) -> tuple[Any, Any]:
+    network = admin.cloud.network.create_network(
+        name=f"{admin.prefix}elsewhere", is_router_external=True
+    )
+    admin.subnet(network, OTHER_OUTSIDE, enable_dhcp=False)
+    group = admin.open_security_group()
+    port = admin.port(network, security_group_ids=[group.id], fixed_ips=[{"ip_address": PEER}])
+    return network, admin.server("host", network, port=port)
 
 
 @pytest.fixture
@@ -175,32 +194,12 @@ def test_gateway_moves_to_another_address(home: Home) -> None:
     probes.wait_until(lambda: home.peer() == old, "back at the old address", 60)
 
 
-@pytest.fixture
-def elsewhere(home: Home) -> Iterator[tuple[Any, probes.Vantage]]:
-    """Another external network, with a host on it."""
-    admin = Tenant(home.admin, "gateways-")
-    admin.clear()
-    network = admin.cloud.network.create_network(
-        name="gateways-elsewhere", is_router_external=True
-    )
-    subnet = admin.subnet(network, OTHER_OUTSIDE, enable_dhcp=False)
-    group = admin.open_security_group()
-    port = admin.port(network, security_group_ids=[group.id], fixed_ips=[{"ip_address": PEER}])
-    host = admin.wait_active(admin.server("host", network, port=port))
-    place = probes.Vantage("elsewhere", enter.namespace(host.id))
-    place.run("ip", "address", "add", f"{PEER}/24", "dev", "eth0")
-    assert subnet.gateway_ip
-    yield network, place
-    admin.clear()
-
-
-def test_gateway_moves_to_another_network(
-    home: Home, elsewhere: tuple[Any, probes.Vantage]
-) -> None:
-    network, host = elsewhere
+def test_gateway_moves_to_another_network(home: Home) -> None:
+    host = probes.Vantage("elsewhere", enter.namespace(home.host_elsewhere.id))
+    host.run("ip", "address", "add", f"{PEER}/24", "dev", "eth0")
     server, public = home.appliance.server_id(), _public(home)
     try:
-        home.set_gateway(network_id=network.id)
+        home.set_gateway(network_id=home.elsewhere.id)
         there = home.tenant.gateway_address(home.router)
         anna = home.out()
         probes.wait_until(

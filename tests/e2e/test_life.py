@@ -226,7 +226,7 @@ def test_a_deleted_vm_leaves_no_lease_and_no_name(stage: Fleet) -> None:
     tenant.vantage(vms["goes"])
     port, address = tenant.port_of(vms["goes"]), tenant.address(vms["goes"])
     server = appliance.Appliance(stage.service, router.id).server_id()
-    known = ["grep", "-rl", port.mac_address, "/run/astara", "/var/lib/astara"]
+    known = ["grep", "-rl", port.mac_address, "/run/astara", "/var/lib/astara/dnsmasq.leases"]
 
     def resolved() -> list[str]:
         return stays.resolve("life-goes", "A", subnet.gateway_ip)

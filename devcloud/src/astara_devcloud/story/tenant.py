@@ -130,9 +130,9 @@ class Tenant:
 
     def open_security_group(self, name: str = "open") -> Any:
         """Return a security group that lets ICMP, ICMPv6 and TCP in; made if it is not there."""
-        network = self.cloud.network
-        found = network.find_security_group(self.prefix + name)
-        if found:
+        network, project = self.cloud.network, self.cloud.current_project_id
+        # An administrator would find those of all projects.
+        for found in network.security_groups(name=self.prefix + name, project_id=project):
             return found
         group = network.create_security_group(name=self.prefix + name)
         for ethertype in ("IPv4", "IPv6"):
