@@ -5,7 +5,7 @@ PACKAGES := contract orchestrator appliance neutron devcloud
 SOURCES := $(PACKAGES:%=%/src)
 JSON ?=
 
-.PHONY: help setup demo demo-down demo-wipe test lint types imports pytest unit docs
+.PHONY: help setup demo demo-down demo-wipe test lint types imports pytest unit docs bench
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,3 +43,6 @@ unit: ## Run the quick tests only
 docs: ## Write the generated reference pages
 	$(PYTHON) -m astara_contract.reference docs/reference
 	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json
+
+bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)
+	$(PYTHON) -m bench $(if $(QUICK),--quick) $(ARGS)

@@ -5,6 +5,7 @@ floating IPs over HTTP: seconds from request to answer hold validation, all driv
 and the file on disk. Memory is read from /proc after each size.
 """
 
+import functools
 import http.client
 import json
 import pathlib
@@ -23,6 +24,7 @@ COUNTS = (0, 1, 100, 1000, 10000)
 QUICK_COUNTS = (0, 1000)
 _MAC, _ADDRESS, _PEER, _PORT = "fa:16:3e:00:00:99", "fdca::2", "fdca::1", 5000
 _ANSWER_TIMEOUT_S = 120.0
+_AGENT = "astara-appliance"
 
 
 class Appliance:
@@ -99,10 +101,8 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
                     ("one more", count + 1),
                     ("one less", count),
                 ):
-                    document = router.document(wanted)
-                    spent[count, what].append(
-                        apply.milliseconds(lambda a=appliance, d=document: a.push(d))
-                    )  # type: ignore[misc]
+                    push = functools.partial(appliance.push, router.document(wanted))
+                    spent[count, what].append(apply.milliseconds(push))
                 memory[count] = appliance.processes()
             finally:
                 appliance.close()
@@ -128,8 +128,8 @@ def _weighed(pid: int) -> dict[str, Any] | None:
     except OSError:
         return None
     sizes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
-    words = [pathlib.Path(word.decode()).name for word in command[:3] if word]
-    name = next((word for word in words if not word.startswith(("python", "-"))), "?")
+    own = b"astara-appliance" in b" ".join(command)
+    name = _AGENT if own else pathlib.Path(command[0].split()[0].decode()).name
     return {
         "name": name,
         "rss_mib": report.rounded(int(sizes["Rss"]) / 1024),
@@ -138,15 +138,11 @@ def _weighed(pid: int) -> dict[str, Any] | None:
 
 
 def _total(processes: Sequence[dict[str, Any]]) -> dict[str, float]:
-    own = [
-        item
-        for item in processes
-        if item["name"].startswith("astara-appliance") or "gunicorn" in item["name"]
-    ]
+    own = [item for item in processes if item["name"] == _AGENT]
     return {
+        "agent_processes": len(own),
         "agent_rss_mib": report.rounded(sum(item["rss_mib"] for item in own)),
         "agent_pss_mib": report.rounded(sum(item["pss_mib"] for item in own)),
-        "agent_largest_rss_mib": max((item["rss_mib"] for item in own), default=0.0),
         "all_pss_mib": report.rounded(sum(item["pss_mib"] for item in processes)),
     }
 
@@ -159,9 +155,9 @@ def shown(result: dict[str, Any]) -> Sequence[str]:
         row[f"{item['change']} (ms)"] = item["median"]
     names = (
         "floating_ips",
+        "agent_processes",
         "agent_rss_mib",
         "agent_pss_mib",
-        "agent_largest_rss_mib",
         "all_pss_mib",
     )
     memory = [{name: item[name] for name in names} for item in result["memory"]]

@@ -7,7 +7,6 @@ drops every network namespace with the last reference. It decides nothing about 
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -16,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pyroute2 import netns
@@ -67,13 +66,14 @@ def _install_missing() -> None:
     missing = [package for program, package in _NEEDED.items() if shutil.which(program) is None]
     if missing:
         print("installing", *missing, file=sys.stderr)
-        quiet = {
-            "stdout": subprocess.DEVNULL,
-            "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-        }
-        subprocess.run(["apt-get", "update"], check=True, timeout=300, **quiet)
-        install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-        subprocess.run(install, check=True, timeout=600, **quiet)
+        _apt_get("update")
+        _apt_get("install", "-y", "--no-install-recommends", *missing)
+
+
+def _apt_get(*arguments: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    argv = ["apt-get", *arguments]
+    subprocess.run(argv, check=True, timeout=600, stdout=subprocess.DEVNULL, env=environment)
 
 
 def run(*argv: str, stdin: str = "", timeout_s: float = 120.0) -> str:
@@ -119,8 +119,7 @@ class Room:
 
     def start(self, *argv: str) -> "subprocess.Popen[bytes]":
         """Start a program here that runs until `close`."""
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        daemon = self.call(lambda: subprocess.Popen(argv, stderr=subprocess.DEVNULL, **quiet))
+        daemon = self.call(_quietly, argv)
         self._daemons.append(daemon)
         return daemon
 
@@ -151,13 +150,6 @@ class Site:
             room.close()
 
 
-@contextlib.contextmanager
-def closing_all() -> Iterator[contextlib.ExitStack]:
-    """Yield a stack; what is pushed on it is closed in the end."""
-    with contextlib.ExitStack() as stack:
-        yield stack
-
-
 def cable(one: Room, name: str, mac: str, other: Room, peer: str) -> None:
     """Join two rooms: `name` with `mac` in the first, `peer` in the second; both up."""
     one.batch(f"link add {name} address {mac} type veth peer name {peer} netns {other.name}\n")
@@ -165,6 +157,6 @@ def cable(one: Room, name: str, mac: str, other: Room, peer: str) -> None:
     other.batch(f"link set {peer} up\n")
 
 
-def pin(text: Sequence[str]) -> str:
-    """Return one line of words."""
-    return " ".join(text)
+def _quietly(argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(argv, stdin=nothing, stdout=nothing, stderr=nothing)

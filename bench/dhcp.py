@@ -242,7 +242,8 @@ def _knows(host: int) -> bool:
             answer = link.recv(512)
         except OSError:
             return False
-        return struct.unpack_from("!H", answer, 6)[0] > 0
+        (answers,) = struct.unpack_from("!H", answer, 6)
+        return bool(answers)
 
 
 def _dhcp_socket() -> socket.socket:

@@ -10,6 +10,7 @@ from . import loads, report, variants
 COUNTS = (1, 100, 1000, 10000)
 QUICK_COUNTS = (1, 1000)
 _UNITS = {
+    "packet_ns": "ns for one 64 byte datagram of a known flow, sender and receiver included",
     "tcp_gbits": "Gbit/s of one TCP stream, tenant to outside, source translated",
     "udp_kpps": "thousand 64 byte datagrams a second that arrive, tenant to outside",
     "snat_conns": "new TCP connections a second, tenant without floating IP to outside",
@@ -48,6 +49,7 @@ def _one(variant: variants.Variant, seconds: float) -> dict[str, float]:
     site = variant.site
     median, high = loads.ping_us(site, seconds)
     return {
+        "packet_ns": loads.packet_ns(site, seconds / 2),
         "tcp_gbits": loads.tcp_gbits(site, seconds),
         "udp_kpps": loads.udp_kpps(site, seconds),
         "snat_conns": loads.snat_connections(site, seconds),
