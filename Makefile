@@ -41,6 +41,7 @@ unit: ## Run the quick tests only
 	$(PYTHON) -m pytest -m "not functional and not cloud" $(ARGS)
 
 docs: ## Write the generated reference pages
+	$(PYTHON) -m astara.machine.diagram docs/state-machine.md
 	$(PYTHON) -m astara_contract.reference docs/reference
 	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json
 
