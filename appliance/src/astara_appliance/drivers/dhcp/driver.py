@@ -187,10 +187,16 @@ class DhcpDriver:
             return False  # the backup of a pair has no address to send to
         addresses = {lease.address for lease in change.release}
         deadline = time.monotonic() + _RELEASE_TIMEOUT_S
+        before = None
         while time.monotonic() < deadline:
-            left = leases.parse(files.read_file(self._leases) or "")
-            if not addresses.intersection(lease.address for lease in left):
+            text = files.read_file(self._leases) or ""
+            # dnsmasq empties the file and writes it anew for each lease: one that has not just
+            # been the same may be such a half.
+            if text == before and addresses.isdisjoint(
+                lease.address for lease in leases.parse(text)
+            ):
                 return True
+            before = text
             time.sleep(_POLL_S)
         return False
 
