@@ -5,7 +5,7 @@ PACKAGES := contract orchestrator appliance neutron devcloud
 SOURCES := $(PACKAGES:%=%/src)
 JSON ?=
 
-.PHONY: help setup demo demo-down demo-wipe test lint types imports pytest unit docs bench
+.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,8 +37,11 @@ imports: ## Check who may import whom
 pytest: ## Run all tests: unit, functional, then end to end on one shared cloud
 	$(PYTHON) -m pytest $(ARGS)
 
+test-quiet: setup ## Run the tests that judge times, on a machine that does nothing else
+	$(PYTHON) -m pytest -m quiet $(ARGS)
+
 unit: ## Run the quick tests only
-	$(PYTHON) -m pytest -m "not functional and not cloud" $(ARGS)
+	$(PYTHON) -m pytest -m "not functional and not cloud and not quiet" $(ARGS)
 
 docs: ## Write the generated reference pages
 	$(PYTHON) -m astara.machine.diagram docs/state-machine.md
