@@ -49,8 +49,8 @@ def kernel_state(host):
 
 def daemons(host):
     """The processes of the appliance that are not the agent, by host PID."""
-    inside = host.execute("ps", "-eo", "pid,args", "--no-headers").splitlines()
-    agent = ("bin/astara-appliance", "ping -n -q", "ps -eo", "sleep 60", "sh -c")
+    inside = host.execute("ps", "-ww", "-eo", "pid,args", "--no-headers").splitlines()
+    agent = ("bin/astara-appliance", "ping -n -q", "ps -ww", "sleep 60", "sh -c")
     return {line.strip() for line in inside if not any(word in line for word in agent)}
 
 

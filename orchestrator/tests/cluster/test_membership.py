@@ -81,9 +81,11 @@ ON_ZOOKEEPER = pytest.mark.parametrize(
 def test_a_service_that_dies_ends_all_leases_and_comes_back(pair, zookeeper):
     first, second = pair
     zookeeper.kill()
-    wait_until(lambda: not first.certain and not second.certain, "the leases are over")
-    assert "group.lease_lost" in first.log()
-    zookeeper.start()
+    try:
+        wait_until(lambda: not first.certain and not second.certain, "the leases are over")
+        wait_until(lambda: "group.lease_lost" in first.log(), "the loss is told")
+    finally:
+        zookeeper.start()
     first.sees("a", "b")
     second.sees("a", "b")
 
