@@ -379,6 +379,31 @@ class ApplianceHost:
         shown = json.loads(self.execute("ip", "-j", "addr", "show", "dev", device))
         return {f"{item['local']}/{item['prefixlen']}" for item in shown[0]["addr_info"]}
 
+    def kernel_state(self) -> tuple[object, ...]:
+        """Return everything in the kernel that a document could have changed."""
+        links = [
+            (
+                link["ifname"],
+                link["mtu"],
+                "UP" in link["flags"],
+                sorted((item["local"], item["prefixlen"]) for item in link["addr_info"]),
+            )
+            for link in json.loads(self.execute("ip", "-j", "addr"))
+        ]
+        return (
+            links,
+            self.execute("ip", "-4", "route", "show", "table", "all"),
+            self.execute("ip", "-6", "route", "show", "table", "main"),
+            self.execute("nft", "-s", "list", "ruleset"),
+            self.execute("hostname"),
+        )
+
+    def daemons(self) -> set[str]:
+        """Return the appliance's processes that are not the agent, by host PID."""
+        inside = self.execute("ps", "-ww", "-eo", "pid,args", "--no-headers").splitlines()
+        others = ("bin/astara-appliance", "ping -n -q", "ps -ww", "sleep 60", "sh -c")
+        return {line.strip() for line in inside if not any(word in line for word in others)}
+
     def agent_log(self) -> str:
         """Return what the agents of this host printed."""
         return (self.root / "agent.log").read_text()[-6000:]

@@ -27,33 +27,6 @@ def router(running):
     running.clear()
 
 
-def kernel_state(host):
-    """Everything that a document could have changed."""
-    links = [
-        (
-            link["ifname"],
-            link["mtu"],
-            "UP" in link["flags"],
-            sorted((item["local"], item["prefixlen"]) for item in link["addr_info"]),
-        )
-        for link in json.loads(host.execute("ip", "-j", "addr"))
-    ]
-    return (
-        links,
-        host.execute("ip", "-4", "route", "show", "table", "all"),
-        host.execute("ip", "-6", "route", "show", "table", "main"),
-        host.execute("nft", "-s", "list", "ruleset"),
-        host.execute("hostname"),
-    )
-
-
-def daemons(host):
-    """The processes of the appliance that are not the agent, by host PID."""
-    inside = host.execute("ps", "-ww", "-eo", "pid,args", "--no-headers").splitlines()
-    agent = ("bin/astara-appliance", "ping -n -q", "ps -eo", "sleep 60", "sh -c")
-    return {line.strip() for line in inside if not any(word in line for word in agent)}
-
-
 def test_pushed_document_takes_effect_and_is_reported(router):
     status = router.get("/v1/status")
     assert router.vm.pings("192.168.0.1")
@@ -101,13 +74,13 @@ def test_secrets_are_not_shown(router):
     ids=["unknown-key", "missing-key", "newline", "host-bits"],
 )
 def test_bad_document_changes_nothing(router, change, path):
-    before = kernel_state(router), router.get("/v1/system/config"), daemons(router)
+    before = router.kernel_state(), router.get("/v1/system/config"), router.daemons()
     number, answer = router.try_push(router.good | change)
     assert number == 400
     assert answer["error"]["code"] == "invalid-document"
     assert answer["error"]["path"] == path
     assert answer["error"]["reason"]
-    assert (kernel_state(router), router.get("/v1/system/config"), daemons(router)) == before
+    assert (router.kernel_state(), router.get("/v1/system/config"), router.daemons()) == before
 
 
 def test_bad_requests_are_refused_in_json(router):
@@ -128,7 +101,7 @@ def test_bad_requests_are_refused_in_json(router):
 
 def test_failed_apply_puts_back_what_ran_and_names_the_driver(router):
     red = router.plug("red")
-    before = kernel_state(router), router.get("/v1/status")["pushes_applied"]
+    before = router.kernel_state(), router.get("/v1/status")["pushes_applied"]
     # The contract lets the loopback address pass; only the kernel refuses it on a NIC.
     impossible = router.network("internal", red, ["10.7.0.1/24", "::1/64"], ["10.7.0.0/24"])
     changed = dict(
@@ -145,11 +118,11 @@ def test_failed_apply_puts_back_what_ran_and_names_the_driver(router):
     assert "::1/64" in error["reason"]
     assert router.vm.pings("192.168.0.1")
     assert router.addresses(red.device) == set()
-    assert (kernel_state(router), router.get("/v1/status")["pushes_applied"]) == before
+    assert (router.kernel_state(), router.get("/v1/status")["pushes_applied"]) == before
 
 
 def test_document_naming_a_nic_that_is_not_plugged_is_refused_unchanged(router):
-    before = kernel_state(router)
+    before = router.kernel_state()
     ghost = {
         "network_id": "ghost",
         "network_type": "internal",
@@ -159,7 +132,7 @@ def test_document_naming_a_nic_that_is_not_plugged_is_refused_unchanged(router):
     assert number == 500
     assert answer["error"]["driver"] == "interfaces"
     assert "fa:16:3e:00:00:99" in answer["error"]["reason"]
-    assert kernel_state(router) == before
+    assert router.kernel_state() == before
 
 
 def test_management_nic_cannot_become_a_tenants(router):

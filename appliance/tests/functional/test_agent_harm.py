@@ -61,26 +61,6 @@ def document(host, number):
     )
 
 
-def kernel_state(host):
-    """Everything of the kernel's that a document could have changed."""
-    links = [
-        (
-            link["ifname"],
-            link["mtu"],
-            "UP" in link["flags"],
-            sorted((item["local"], item["prefixlen"]) for item in link["addr_info"]),
-        )
-        for link in json.loads(host.execute("ip", "-j", "addr"))
-    ]
-    return (
-        links,
-        host.execute("ip", "-4", "route", "show", "table", "all"),
-        host.execute("ip", "-6", "route", "show", "table", "main"),
-        host.execute("nft", "-s", "list", "ruleset"),
-        host.execute("hostname"),
-    )
-
-
 def is_clean(host):
     return host.get("/v1/system/drift")["clean"]
 
@@ -107,7 +87,7 @@ def test_killed_at_any_point_of_an_apply_it_ends_with_a_whole_configuration(rout
     documents = [document(router, number) for number in (1, 2)]
     for one in documents:
         digest = router.push(one)["digest"]
-        expected[digest] = kernel_state(router), one["hostname"]
+        expected[digest] = router.kernel_state(), one["hostname"]
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     seen = set()
@@ -121,7 +101,7 @@ def test_killed_at_any_point_of_an_apply_it_ends_with_a_whole_configuration(rout
         eventually(lambda: is_clean(router), 20, where)
         digest = router.get("/v1/status")["digest"]
         state, hostname = expected[digest]
-        assert kernel_state(router) == state, where
+        assert router.kernel_state() == state, where
         assert router.get("/v1/system/config")["configuration"]["hostname"] == hostname
         seen.add(digest)
     print(f"seed {seed}, {ROUNDS} rounds, ended with {len(seen)} different documents")
@@ -139,7 +119,7 @@ def test_damaged_files_are_survived(router, eventually, how):
     for number in (1, 2):
         router.push(document(router, number))
     router.push(document(router, 2))
-    state = kernel_state(router)
+    state = router.kernel_state()
     router.kill_agent()
     root = router.root
     kept = [*(root / "var/lib/astara").iterdir(), *(root / "run/astara").rglob("*")]
@@ -151,7 +131,7 @@ def test_damaged_files_are_survived(router, eventually, how):
     router.start_agent()
     eventually(lambda: is_clean(router), 20, "repair")
     assert router.get("/v1/system/config")["configuration"]["hostname"] == "router2"
-    assert kernel_state(router) == state
+    assert router.kernel_state() == state
     router.push(document(router, 1))
     assert is_clean(router)
 
@@ -160,14 +140,14 @@ def test_without_any_readable_document_nothing_that_runs_is_touched(router):
     router.start_agent()
     router.push(document(router, 1))
     router.push(document(router, 2))
-    state = kernel_state(router)
+    state = router.kernel_state()
     router.kill_agent()
     for name in ("config.json", "config.previous.json"):
         damage(router.root / "var/lib/astara" / name, "half")
     router.start_agent()
     assert router.get("/v1/status")["digest"] is None
     assert "the next push decides" in json.dumps(router.get("/v1/system/drift"))
-    assert kernel_state(router) == state
+    assert router.kernel_state() == state
     router.push(document(router, 1))
     assert is_clean(router)
 
@@ -198,14 +178,14 @@ def test_full_disk_refuses_the_push_and_keeps_what_runs(router):
     router.execute("sh", "-c", f"cat >{directory}/management.json <<'END'\n{settings}END")
     router.start_agent()
     before = router.push(document(router, 1))["digest"]
-    state = kernel_state(router)
+    state = router.kernel_state()
     router.execute("sh", "-c", f"cat /dev/zero >{directory}/full 2>/dev/null", check=False)
     number, answer = router.try_push(document(router, 2))
     assert number == 500
     error = answer["error"]
     assert (error["driver"], error["rolled_back"]) == ("store", True)
     assert "No space left" in error["reason"]
-    assert kernel_state(router) == state
+    assert router.kernel_state() == state
     assert router.get("/v1/status")["digest"] == before
     router.plug("late")
     assert len(router.get("/v1/status")["interfaces"]) == 4
@@ -229,7 +209,7 @@ def test_daemon_that_cannot_run_is_named_and_the_push_taken_back(router, script,
     plain = router.document([router.network("external", router.ext, ["203.0.113.9/24"])])
     router.push(document(router, 1))
     router.push(plain)
-    state = kernel_state(router)
+    state = router.kernel_state()
     stand_in = router.root / "stand-in"
     stand_in.write_text(f"#!/bin/sh\n{script}\n")
     stand_in.chmod(0o755 if script else 0o644)
@@ -240,7 +220,7 @@ def test_daemon_that_cannot_run_is_named_and_the_push_taken_back(router, script,
     error = answer["error"]
     assert (error["driver"], error["rolled_back"]) == ("dhcp", True)
     assert words in error["reason"]
-    assert kernel_state(router) == state
+    assert router.kernel_state() == state
     router.execute("umount", where)
     router.push(document(router, 1))
     assert is_clean(router)

@@ -1,6 +1,5 @@
 """The agent's own death, and what comes through it. Real kernel, real daemons."""
 
-import json
 import os
 import pathlib
 import re
@@ -27,33 +26,6 @@ def router(appliance_host):
     return appliance_host
 
 
-def kernel_state(host):
-    """Everything that a document could have changed."""
-    links = [
-        (
-            link["ifname"],
-            link["mtu"],
-            "UP" in link["flags"],
-            sorted((item["local"], item["prefixlen"]) for item in link["addr_info"]),
-        )
-        for link in json.loads(host.execute("ip", "-j", "addr"))
-    ]
-    return (
-        links,
-        host.execute("ip", "-4", "route", "show", "table", "all"),
-        host.execute("ip", "-6", "route", "show", "table", "main"),
-        host.execute("nft", "-s", "list", "ruleset"),
-        host.execute("hostname"),
-    )
-
-
-def daemons(host):
-    """The processes of the appliance that are not the agent, by host PID."""
-    inside = host.execute("ps", "-ww", "-eo", "pid,args", "--no-headers").splitlines()
-    agent = ("bin/astara-appliance", "ping -n -q", "ps -ww", "sleep 60", "sh -c")
-    return {line.strip() for line in inside if not any(word in line for word in agent)}
-
-
 def test_failed_first_push_leaves_a_closed_appliance(appliance_host):
     nic = appliance_host.plug("blue")
     appliance_host.start_agent()
@@ -77,18 +49,18 @@ def test_lower_epoch_is_refused_also_after_a_restart(router):
 def test_killed_agent_comes_back_without_anyone_noticing(router):
     ping = router.vm.popen("ping", "-n", "-i", "0.02", "-D", "192.168.0.1", stdout=-1, stderr=-1)
     try:
-        before = kernel_state(router), daemons(router), router.get("/v1/system/config")
+        before = router.kernel_state(), router.daemons(), router.get("/v1/system/config")
         assert any("dnsmasq" in process for process in before[1])
         started = router.get("/v1/status")["agent_started_at"]
         router.kill_agent(signal.SIGKILL)
-        assert daemons(router) == before[1]
+        assert router.daemons() == before[1]
         router.start_agent()
         status = router.get("/v1/status")
         assert status["agent_started_at"] != started
         assert status["pushes_applied"] == 1
         # The first repair has run when a push (which waits for it) is through.
         router.push(router.good)
-        assert (kernel_state(router), daemons(router), router.get("/v1/system/config")) == before
+        assert (router.kernel_state(), router.daemons(), router.get("/v1/system/config")) == before
     finally:
         ping.send_signal(signal.SIGINT)
         report = ping.communicate(timeout=10)[0]
@@ -115,10 +87,10 @@ def test_agent_that_hangs_is_ended_by_the_kernel(router):
 
 
 def test_stopped_agent_leaves_traffic_alone(router):
-    before = daemons(router)
+    before = router.daemons()
     router.kill_agent(signal.SIGTERM)
     assert router.vm.pings("192.168.0.1")
-    assert daemons(router) == before
+    assert router.daemons() == before
 
 
 def test_rebooted_appliance_returns_to_its_document(router, eventually):
