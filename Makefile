@@ -5,10 +5,10 @@ PACKAGES := contract orchestrator appliance neutron devcloud
 SOURCES := $(PACKAGES:%=%/src)
 JSON ?=
 
-.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench
+.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench image image-elements image-test
 
 help: ## Show this help
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: ## Install missing Debian packages and the Python environment (idempotent)
 	@scripts/setup
@@ -50,3 +50,15 @@ docs: ## Write the generated reference pages
 
 bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(ARGS)
+
+image: ## Build the bootable image of an appliance (OPTIONS="nginx debug-user"; see docs/image.md)
+	@scripts/setup image/build-packages.txt
+	image/build $(OPTIONS)
+
+image-elements: ## Build the same contents with diskimage-builder, to a tar (OPTIONS as above)
+	@scripts/setup image/build-packages.txt
+	image/build-elements $(OPTIONS)
+
+image-test: ## Boot the image under QEMU (software emulation) and route a packet through it
+	@scripts/setup image/build-packages.txt
+	image/boot-test
