@@ -94,6 +94,16 @@ def test_list_and_detail_show_the_same_generation(neutron: Any, router: Any) -> 
     assert "networks" not in listed
 
 
+def test_routers_named_by_id_come_with_details_when_these_are_asked_for(
+    neutron: Any, router: Any
+) -> None:
+    view = neutron.service.view(router["id"])
+    answer = neutron.service.get("/astara-routers", id=[router["id"]], fields=list(view))
+    assert answer["astara_routers"] == [view]
+    unnamed = neutron.service.get("/astara-routers", fields=["id", "networks"])
+    assert all("networks" not in item for item in unnamed["astara_routers"])
+
+
 def test_carriers_are_not_allocations_even_with_an_automatic_address(
     neutron: Any, router: Any
 ) -> None:

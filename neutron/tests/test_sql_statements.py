@@ -47,3 +47,15 @@ def test_a_detail_read_takes_the_same_few_statements_however_many_ports_there_ar
     neutron.service.view(routers[0])
     assert neutron.service.statements == few
     assert few <= 17
+
+
+def test_details_of_many_take_the_same_few_statements_as_of_one(
+    neutron: Any, routers: list[str]
+) -> None:
+    def read(ids: list[str]) -> int:
+        answer = neutron.service.get("/astara-routers", id=ids, fields=["id", "networks"])
+        assert [len(router["networks"]) for router in answer["astara_routers"]] == [2] * len(ids)
+        count: int = neutron.service.statements
+        return count
+
+    assert read(routers[:1]) == read(routers) <= 17

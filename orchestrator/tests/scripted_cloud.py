@@ -162,6 +162,11 @@ class ScriptedInstance:
             self.state = self._look()
         return self.state
 
+    glance = update_state
+
+    def end_walk(self):
+        pass
+
     def boot(self):
         self._maybe_raise("boot")
         if self._read_router() is None:
@@ -250,6 +255,8 @@ class ScriptedInstance:
 
 class Factory:
     """Makes scripted instances."""
+
+    briefing = None
 
     def __init__(self, cloud):
         self.cloud = cloud

@@ -100,6 +100,9 @@ class Cloud:
             if router is None:
                 return _missing("Router", identity)
             return 200, b'{"astara_router":' + _detail(router) + b"}"
+        if "id" in query and "networks" in query.get("fields", ()):
+            found = [router for router in map(self.router, query["id"]) if router is not None]
+            return 200, b'{"astara_routers":[' + b",".join(map(_detail, found)) + b"]}"
         page = _page(self.routers, query, lambda marker: world.index_of(marker) + 1)
         return 200, {"astara_routers": [world.summary(router) for router in page]}
 
@@ -124,8 +127,9 @@ class Cloud:
                 port.update(body["port"])
             return 200, {"port": port}
         if marks := query.get("description"):
-            router = self.router(marks[0].removeprefix(world.MARK))
-            return 200, {"ports": world.own_ports(router) if router else []}
+            named = [self.router(mark.removeprefix(world.MARK)) for mark in marks]
+            ports = [port for router in named if router for port in world.own_ports(router)]
+            return 200, {"ports": ports}
         if query.keys() - {"project_id", "limit", "marker", "fields"}:
             wanted = {name: value[0] for name, value in query.items() if name != "limit"}
             found = [

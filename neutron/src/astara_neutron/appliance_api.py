@@ -34,13 +34,19 @@ class ApplianceApiMixin:
         marker: str | None = None,
         page_reverse: bool = False,
     ) -> list[dict[str, object]]:
-        """Return a page of routers with their generations, always in the order of their ids."""
+        """Return a page of routers with their generations, always in the order of their ids.
+
+        Routers that are named by `id` come with their details if `fields` asks for any.
+        """
         columns = {
             _FILTERS[name]: values for name, values in (filters or {}).items() if name in _FILTERS
         }
         selection = routers.Selection(columns, limit, marker, page_reverse)
-        found = self._read_page(context, selection)
-        return [db_utils.resource_fields(view.summary(item), fields) for item in found]
+        if "id" in columns and view.DETAILS.intersection(fields or ()):
+            found = [view.detail(*item) for item in self._read_details(context, selection)]
+        else:
+            found = [view.summary(item) for item in self._read_page(context, selection)]
+        return [db_utils.resource_fields(item, fields) for item in found]
 
     def get_astara_router(
         self,
@@ -50,9 +56,10 @@ class ApplianceApiMixin:
     ) -> dict[str, object]:
         """Return all that the appliance of one router needs, from one consistent read."""
         policy.enforce(context, policies.GET_ROUTER, {}, pluralized="astara_routers")
-        answer: dict[str, object] = db_utils.resource_fields(
-            view.detail(*self._read_one(context, router_id)), fields
-        )
+        found = self._read_details(context, routers.Selection({"id": [router_id]}))
+        if not found:
+            raise l3_exceptions.RouterNotFound(router_id=router_id)
+        answer: dict[str, object] = db_utils.resource_fields(view.detail(*found[0]), fields)
         return answer
 
     def update_routerstatus(
@@ -70,15 +77,18 @@ class ApplianceApiMixin:
             return views.read(context.session, selection)
 
     @db_api.retry_if_session_inactive()
-    def _read_one(
-        self, context: Any, router_id: str
-    ) -> tuple[facts.RouterView, dict[str, tuple[facts.Allocation, ...]]]:
+    def _read_details(
+        self, context: Any, selection: routers.Selection
+    ) -> list[tuple[facts.RouterView, dict[str, tuple[facts.Allocation, ...]]]]:
+        """Return routers, each with the ports to serve by internal network."""
         with db_api.CONTEXT_READER.using(context):
-            found = views.read(context.session, routers.Selection({"id": [router_id]}))
-            if not found:
-                raise l3_exceptions.RouterNotFound(router_id=router_id)
-            internal = views.internal_networks(found[0].ports)
-            return found[0], allocations.read(context.session, internal, router_id)
+            found = views.read(context.session, selection)
+            internal = [views.internal_networks(item.ports) for item in found]
+            served = allocations.read(context.session, set().union(*internal))
+        return [
+            (item, allocations.without_own(served, networks, item.router.id))
+            for item, networks in zip(found, internal, strict=True)
+        ]
 
     @db_api.retry_if_session_inactive()
     def _write_statuses(

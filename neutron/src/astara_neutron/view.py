@@ -8,6 +8,9 @@ import dataclasses
 
 from . import facts, generation
 
+#: What a detail has and a summary lacks.
+DETAILS = frozenset({"name", "enable_snat", "routes", "ports", "networks", "floatingips"})
+
 
 def summary(view: facts.RouterView) -> dict[str, object]:
     """Return a router as the list shows it."""

@@ -31,6 +31,11 @@ def new_id():
 EXTENSIONS = ("ip_allocation", "port-security", "astara-router", "dhrouterstatus")
 
 
+def every(value):
+    """Give the values of a parameter that may have been repeated."""
+    return value if isinstance(value, list) else [value]
+
+
 class HttpCloud:
     """State and behaviour; ``serve`` makes it reachable."""
 
@@ -47,6 +52,7 @@ class HttpCloud:
         self.boots_to_error = False
         self.deletion_takes = 0
         self.extension_missing = False
+        self.refuse_reports = False
         self.base = f"127.{uuid.uuid4().int % 200 + 20}.{uuid.uuid4().int % 250}."
 
     # What tests do
@@ -140,6 +146,9 @@ class HttpCloud:
             return 200, {"extensions": [{"alias": alias} for alias in EXTENSIONS]}
         if path == "/v2.0/astara-routers":
             ids = sorted(self.routers)
+            if "id" in query:  # with `fields`: whole routers
+                found = [self.routers[i] for i in ids if i in every(query["id"])]
+                return 200, {"astara_routers": found}
             start = ids.index(query["marker"]) + 1 if "marker" in query else 0
             page = ids[start : start + int(query["limit"])]
             return 200, {"astara_routers": [self.routers[i] for i in page]}
@@ -171,6 +180,8 @@ class HttpCloud:
         router = self.routers.get(router_id)
         if router is None:
             return self._no_router(router_id)
+        if self.refuse_reports:
+            return 500, {"NeutronError": {"type": "DBError", "message": "no database"}}
         self.status_puts.append((router_id, wanted))
         router["status"] = wanted["status"]
         for key in ("ports", "floatingips"):
@@ -185,7 +196,7 @@ class HttpCloud:
             found = [
                 p
                 for _, p in sorted(self.ports.items())
-                if all(p.get(k) == v for k, v in wanted.items())
+                if all(p.get(k) in every(v) for k, v in wanted.items())
             ]
             if "marker" in query:
                 found = [p for p in found if p["id"] > query["marker"]]
@@ -408,8 +419,8 @@ class Served:
 
     def _answer(self, method, target, raw, connection, headers):
         path, _, question = target.partition("?")
-        query = dict(pair.split("=", 1) for pair in question.split("&") if pair)
-        query = {k: urllib.parse.unquote_plus(v) for k, v in query.items()}
+        parsed = urllib.parse.parse_qs(question)
+        query = {k: v[0] if len(v) == 1 else v for k, v in parsed.items()}
         address = connection.getsockname()[0]
         cloud = self.cloud
         with cloud.lock:

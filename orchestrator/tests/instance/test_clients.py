@@ -214,13 +214,13 @@ def test_a_status_of_a_later_release_is_understood(script, appliances):
     assert appliances.status("127.0.0.1").digest == "d"
 
 
-def test_requests_of_one_thread_share_a_connection(script, appliances):
+def test_each_call_has_a_connection_of_its_own(script, appliances):
     script.answers = [(200, STATUS)] * 3
 
     for _ in range(3):
         appliances.status("127.0.0.1")
 
-    assert len(script.connections) == 1
+    assert len(script.connections) == 3
 
 
 def test_a_proxy_of_the_environment_is_ignored(script, appliances, monkeypatch):

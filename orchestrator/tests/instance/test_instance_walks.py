@@ -58,6 +58,7 @@ def test_a_restarted_orchestrator_pushes_nothing_and_reports_nothing(rig):
     router_id = rig.cloud.add_router()
     rig.drive(rig.instance(router_id))
     pushes, puts = len(rig.cloud.pushes), len(rig.cloud.status_puts)
+    rig.cloud.log.clear()
 
     fresh = rig.instance(router_id)
     fresh.begin_walk()
@@ -66,7 +67,102 @@ def test_a_restarted_orchestrator_pushes_nothing_and_reports_nothing(rig):
     assert (len(rig.cloud.pushes), len(rig.cloud.status_puts)) == (pushes, puts)
     assert fresh.answering
     assert fresh.serving
-    assert fresh.boot_age_s is not None
+    assert len(rig.cloud.log) == 5, "router, ports, management network and subnet, appliance"
+    [server_id] = rig.cloud.servers
+    assert fresh.describe().server_id == server_id
+
+
+def test_silence_after_a_restart_is_that_of_a_server_that_has_answered(rig):
+    router_id = rig.cloud.add_router()
+    rig.drive(rig.instance(router_id))
+    fresh = rig.instance(router_id)
+    fresh.begin_walk()
+    fresh.update_state()
+
+    rig.cloud.silence()
+    fresh.begin_walk()
+
+    assert fresh.update_state() is InstanceState.CONFIGURED
+    assert not fresh.answering
+
+
+def glance(rig, instance):
+    """What one poll asks for, and the state it finds."""
+    instance.begin_walk()
+    before = len(rig.cloud.log)
+    state = instance.glance()
+    instance.end_walk()
+    return state, rig.cloud.log[before:]
+
+
+def test_a_poll_asks_the_appliance_alone_while_all_is_well(rig):
+    instance = rig.instance(rig.cloud.add_router())
+    rig.drive(instance)
+    instance.end_walk()
+
+    assert glance(rig, instance) == (InstanceState.CONFIGURED, ["GET /v1/status"])
+
+
+def test_a_poll_looks_at_everything_when_the_appliance_runs_something_else(rig):
+    instance = rig.instance(rig.cloud.add_router())
+    rig.drive(instance)
+    [appliance] = rig.cloud.appliances.values()
+    appliance["digest"] = "0" * 64
+
+    state, asked = glance(rig, instance)
+
+    assert state is InstanceState.UP
+    assert any("astara-routers" in line for line in asked)
+
+
+def test_a_poll_asks_nova_about_an_appliance_that_is_silent_and_probes_it_once(rig):
+    instance = rig.instance(rig.cloud.add_router())
+    rig.drive(instance)
+    rig.cloud.silence()
+
+    state, asked = glance(rig, instance)
+
+    assert state is InstanceState.CONFIGURED
+    assert not instance.answering
+    assert asked.count("GET /v1/status") == 1
+    assert any("/servers/" in line for line in asked)
+
+
+def test_a_report_that_was_not_sent_makes_the_next_poll_look_at_everything(rig):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    rig.cloud.routers[router_id]["status"] = "DOWN"
+    instance.begin_walk()
+    rig.cloud.refuse_reports = True
+    instance.update_state()
+    rig.cloud.refuse_reports = False
+
+    glance(rig, instance)
+
+    assert rig.cloud.routers[router_id]["status"] == "ACTIVE"
+
+
+def test_what_was_read_for_many_is_not_read_again(rig):
+    routers = [rig.cloud.add_router() for _ in range(3)]
+    for router_id in routers:
+        rig.drive(rig.instance(router_id))
+    instances = [rig.instance(router_id) for router_id in routers]
+    briefings = instances[0]._tools.briefings
+    for instance in instances:
+        instance._tools.briefings = briefings
+    rig.cloud.log.clear()
+
+    briefings.prepare(routers, set(routers))
+    briefings.forget(routers[2])
+    for instance in instances:
+        instance.begin_walk()
+        assert instance.update_state() is InstanceState.CONFIGURED
+
+    reads = [line for line in rig.cloud.log if "astara-routers" in line]
+    path = "GET /network/v2.0/astara-routers"
+    assert reads == [path, f"{path}/{routers[2]}"]
+    assert rig.cloud.log.count("GET /network/v2.0/ports") == 2
 
 
 def test_a_change_is_pushed_without_showing_the_tenant_an_outage(rig):

@@ -1,4 +1,4 @@
-"""The addressed ports of internal networks, one by one, for a single router's appliance."""
+"""The addressed ports of internal networks, one by one, for the appliances of routers."""
 
 from collections.abc import Collection
 from typing import Any
@@ -13,10 +13,8 @@ from .. import facts
 from . import grouping, ports
 
 
-def read(
-    session: Any, network_ids: Collection[str], router_id: str
-) -> dict[str, tuple[facts.Allocation, ...]]:
-    """Return the ports to serve by network: neither the router's own nor appliances' carriers."""
+def read(session: Any, network_ids: Collection[str]) -> dict[str, tuple[facts.Allocation, ...]]:
+    """Return the addressed ports by network, without appliances' carriers."""
     port, name, attributes = models_v2.Port, dns.PortDNS, standard_attr.StandardAttribute
     rows = session.execute(
         sa.select(
@@ -30,7 +28,7 @@ def read(
         )
         .join(attributes, attributes.id == port.standard_attr_id)
         .outerjoin(name, name.port_id == port.id)
-        .where(port.network_id.in_(network_ids), port.device_id != router_id)
+        .where(port.network_id.in_(network_ids))
         .where(ports.allocated())
         .order_by(port.id)
     ).all()
@@ -51,6 +49,16 @@ def read(
         for row in rows
     ]
     return grouping.by_key(found, lambda allocation: allocation.network_id)
+
+
+def without_own(
+    served: dict[str, tuple[facts.Allocation, ...]], network_ids: Collection[str], router_id: str
+) -> dict[str, tuple[facts.Allocation, ...]]:
+    """Select what one router's appliance serves: its networks' ports, but not its own."""
+    return {
+        network: tuple(item for item in served.get(network, ()) if item.device_id != router_id)
+        for network in network_ids
+    }
 
 
 def _dhcp_options(

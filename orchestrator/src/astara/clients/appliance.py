@@ -1,8 +1,9 @@
 """The appliance's HTTP API: probe, observed interfaces, push of the desired document.
 
 Decides nothing. Must never follow a proxy of the environment (appliances live on the management
-network only) and never wait beyond the deadline it was given. Connections are kept alive per
-thread, because a walk asks the same appliance several times. Called by ``instance`` only.
+network only) and never wait beyond the deadline it was given. Each call has a connection of its
+own: kept ones would hold a thread of each appliance between polls. Plain ``http.client``, because
+there is a call per appliance and health period. Called by ``instance`` only.
 
 Errors are those of ``errors``, and those that only an appliance can give:
 
@@ -13,12 +14,10 @@ ServiceError
 """
 
 import dataclasses
-import ipaddress
-import threading
+import http.client
 from typing import TypeVar
 
 import msgspec
-import requests
 
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
@@ -78,8 +77,6 @@ class Appliances:
         self._port = port
         self._alive_timeout_s = alive_timeout_s
         self._config_timeout_s = config_timeout_s
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
         self.calls = CallCount()
 
     def status(self, address: str) -> observed.Status:
@@ -104,18 +101,7 @@ class Appliances:
         return self._ask("PUT", address, "/v1/system/config", Pushed, timeout_s, push)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        for session in self._sessions:
-            session.close()
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.trust_env = False
-            self._local.session = session
-            self._sessions.append(session)
-        return session
+        """Nothing is kept between calls."""
 
     def _ask(
         self,
@@ -145,39 +131,35 @@ class Appliances:
         timeout_s: float,
         push: _Push | None,
     ) -> tuple[int, bytes]:
-        """Send and read within ``timeout_s`` in all; the timeouts of requests are per packet."""
+        """Send and read within ``timeout_s`` in all; the timeouts of sockets are per packet."""
         deadline = clock.SYSTEM.monotonic() + timeout_s
-        headers = push.headers if push is not None else {}
+        connect_s = min(timeout_s, self._alive_timeout_s)
+        link = http.client.HTTPConnection(address, self._port, timeout=connect_s)
         try:
-            with self._session().request(
-                method,
-                _url(address, self._port, path),
-                data=push.body if push is not None else None,
-                headers=headers,
-                timeout=(min(timeout_s, self._alive_timeout_s), timeout_s),
-                stream=True,
-                allow_redirects=False,
-            ) as answer:
-                return answer.status_code, _read(operation, answer, deadline)
-        except requests.RequestException as error:
+            link.connect()
+            link.sock.settimeout(timeout_s)
+            body, headers = (push.body, push.headers) if push is not None else (None, {})
+            link.request(method, path, body, {**headers, "Connection": "close"})
+            answer = link.getresponse()
+            return answer.status, _read(operation, answer, deadline)
+        except (OSError, http.client.HTTPException) as error:
             reason = f"{type(error).__name__}: {error}"
             raise errors.Unavailable("appliance", operation, reason) from error
+        finally:
+            link.close()
 
 
-def _url(address: str, port: int, path: str) -> str:
-    host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-    return f"http://{host}:{port}{path}"
-
-
-def _read(operation: str, answer: requests.Response, deadline: float) -> bytes:
+def _read(operation: str, answer: http.client.HTTPResponse, deadline: float) -> bytes:
     """Read the body, but neither longer than the deadline nor more than is sane."""
     content = bytearray()
-    for chunk in answer.iter_content(_CHUNK):
+    while chunk := answer.read1(_CHUNK):
         content += chunk
         if len(content) > _MAX_ANSWER:
             raise errors.BadAnswer("appliance", operation, f"more than {_MAX_ANSWER} bytes")
         if clock.SYSTEM.monotonic() > deadline:
             raise errors.Unavailable("appliance", operation, "answer took too long")
+    if answer.length:
+        raise http.client.IncompleteRead(bytes(content), answer.length)
     return bytes(content)
 
 

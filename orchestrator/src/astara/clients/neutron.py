@@ -13,7 +13,7 @@ import msgspec
 
 from . import errors
 from .rest import Service
-from .topology import FixedIp, RouterDetail, RouterSummary
+from .topology import FixedIp, FloatingIp, Network, RouterDetail, RouterPort, RouterSummary
 
 PAGE = 500
 MARK = "astara:router:"
@@ -74,6 +74,21 @@ class _Routers(_Struct, frozen=True):
 
 class _Router(_Struct, frozen=True):
     astara_router: RouterDetail
+
+
+class _Detail(RouterDetail, frozen=True, kw_only=True):
+    """A detail of a list: one without these keys would be taken for a router without anything."""
+
+    ports: tuple[RouterPort, ...]
+    networks: tuple[Network, ...]
+    floatingips: tuple[FloatingIp, ...]
+
+
+class _Details(_Struct, frozen=True):
+    astara_routers: tuple[_Detail, ...]
+
+
+_DETAIL_FIELDS = list(_Detail.__struct_fields__)
 
 
 class _Ports(_Struct, frozen=True):
@@ -162,6 +177,11 @@ class Neutron:
             _really_gone(error, router_id)
             return None
 
+    def routers(self, router_ids: Sequence[str]) -> tuple[RouterDetail, ...]:
+        """Read all about several routers in one call; those that do not exist are left out."""
+        params = {"id": list(router_ids), "fields": _DETAIL_FIELDS}
+        return self._service.get("/v2.0/astara-routers", _Details, params).astara_routers
+
     def set_router_status(
         self,
         router_id: str,
@@ -186,6 +206,15 @@ class Neutron:
     def ports_of_router(self, router_id: str) -> tuple[Port, ...]:
         """List our ports for one router, the management port among them."""
         return self.ports(project_id=self.project_id, description=MARK + router_id)
+
+    def ports_of_routers(self, router_ids: Sequence[str]) -> dict[str, list[Port]]:
+        """List our ports for several routers in one call, by router."""
+        marks = [MARK + router_id for router_id in router_ids]
+        found: dict[str, list[Port]] = {router_id: [] for router_id in router_ids}
+        for port in self.ports(project_id=self.project_id, description=marks):
+            if (router_id := router_of(port)) in found:
+                found[router_id].append(port)
+        return found
 
     def our_ports(self) -> Iterator[Port]:
         """List the ports that we made for any router, page by page (for the audit)."""

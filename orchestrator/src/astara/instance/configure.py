@@ -24,14 +24,14 @@ def push_if_needed(
     tools: Tools, memory: Memory, router: topology.RouterDetail, plug: ports.Plug
 ) -> bool:
     """Bring the appliance to the desired document; return whether anything was pushed."""
-    desired = _checked(probe.build_document(tools, router, plug))
-    digest = contract.digest(desired)
+    desired = probe.wanted(tools, memory, router, plug)
+    digest = desired.digest
     if memory.status is not None and memory.status.digest == digest:
         return False
     address = tools.address_of(plug.management)
     if address is None:
         raise instance_port.Retry(f"management port of router {router.id} has no address")
-    pushed = _push(tools, memory, router.id, address, desired)
+    pushed = _push(tools, memory, router.id, address, _checked(desired.document))
     memory.serving = True
     if memory.status is not None:
         memory.status = msgspec.structs.replace(memory.status, digest=pushed.digest)

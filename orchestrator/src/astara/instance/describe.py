@@ -5,8 +5,6 @@ Decides nothing. Called by any thread while another may be at work: it takes eac
 
 from collections.abc import Iterator
 
-from ..clients import topology
-from ..drivers.router import needs
 from ..machine import instance_port
 from .memory import Memory
 from .ports import Plug
@@ -17,32 +15,25 @@ def describe(
     tools: Tools, memory: Memory, *, digest: str, ports: bool
 ) -> instance_port.Description:
     """Return what is known now."""
-    router, server, known = memory.last_detail, memory.server, memory.ports
+    router, server, known = memory.known, memory.server, memory.ports
     plug = known[1] if known is not None else None
     views: list[instance_port.PortView] = []
     if ports and router is not None:
-        views.extend(_logical(router))
+        views.extend(router.ports)
     if ports and plug is not None:
         views.extend(_plugged(plug))
     return instance_port.Description(
         name=router.name if router is not None else "",
-        server_id=server.id if server is not None else "",
+        server_id=server.id if server is not None else _server_of(plug),
         address=(tools.address_of(plug.management) or "") if plug is not None else "",
         digest=digest,
         ports=tuple(views),
     )
 
 
-def _logical(router: topology.RouterDetail) -> Iterator[instance_port.PortView]:
-    """Yield the ports whose addresses the appliance carries."""
-    for port in needs.logical_ports(router):
-        yield instance_port.PortView(
-            use="gateway" if port.device_owner == needs.GATEWAY_OWNER else "interface",
-            id=port.id,
-            network_id=port.network_id,
-            mac_address=port.mac_address,
-            addresses=tuple(fixed.ip_address for fixed in port.fixed_ips),
-        )
+def _server_of(plug: Plug | None) -> str:
+    """Return the server that holds the management port: Nova is not asked while all is well."""
+    return plug.management.device_id if plug is not None and plug.management is not None else ""
 
 
 def _plugged(plug: Plug) -> Iterator[instance_port.PortView]:

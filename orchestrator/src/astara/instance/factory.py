@@ -10,6 +10,7 @@ from ..cluster import fence, node
 from ..conf import CONF
 from ..machine import instance_port
 from . import failures, management, settings
+from .briefing import Briefings
 from .router_instance import RouterInstance
 from .tools import Tools
 
@@ -25,6 +26,11 @@ class Factory:
     def create(self, resource: events.Resource) -> instance_port.Instance:
         """Make the instance of a resource, without asking anybody anything."""
         return RouterInstance(resource, self._tools)
+
+    @property
+    def briefing(self) -> Briefings:
+        """What reads for many walks at once."""
+        return self._tools.briefings
 
     def close(self) -> None:
         """Close the connections."""

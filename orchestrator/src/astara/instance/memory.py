@@ -6,12 +6,59 @@ ports are kept, because they change only by our own hand or are found out by a s
 
 from dataclasses import dataclass
 
+from astara_contract.document import Document
 from astara_contract.status import Status
 
 from ..clients.nova import Server
 from ..clients.topology import RouterDetail
+from ..drivers.router import needs
+from ..machine.instance_port import PortView
 from .ports import Plug
 from .report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is kept of the router between walks; the detail is several times as large."""
+
+    project_id: str
+    name: str
+    generation: str
+    networks: frozenset[str]
+    port_networks: frozenset[str]
+    ports: tuple[PortView, ...]
+
+
+def known(router: RouterDetail) -> Known:
+    """Say what is to be kept of a router."""
+    served = needs.logical_ports(router)
+    return Known(
+        project_id=router.project_id,
+        name=router.name,
+        generation=router.generation,
+        networks=needs.carrier_networks(router),
+        port_networks=needs.internal_networks(router),
+        ports=tuple(
+            PortView(
+                use="gateway" if port.device_owner == needs.GATEWAY_OWNER else "interface",
+                id=port.id,
+                network_id=port.network_id,
+                mac_address=port.mac_address,
+                addresses=tuple(fixed.ip_address for fixed in port.fixed_ips),
+            )
+            for port in served
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The document for a detail and ports, and its digest."""
+
+    router: RouterDetail
+    plug: Plug
+    document: Document
+    digest: str
 
 
 @dataclass(slots=True)
@@ -20,7 +67,8 @@ class Memory:
 
     detail: RouterDetail | None = None
     detail_read: bool = False
-    last_detail: RouterDetail | None = None
+    known: Known | None = None
+    wanted: Wanted | None = None
     server: Server | None = None
     ports: tuple[frozenset[str], Plug] | None = None
     ports_read: bool = False
@@ -38,6 +86,15 @@ class Memory:
         self.ports_read = False
         self.status = None
         self.shown = None
+        self.wanted = None
+
+    def learn_detail(self, router: RouterDetail | None) -> None:
+        """Keep the detail for this walk, and what lasts of it; None: there is no such router."""
+        self.detail = router
+        self.detail_read = True
+        self.shown = None
+        if router is not None:
+            self.known = known(router)
 
     def learn_ports(self, needed: frozenset[str], plug: Plug) -> None:
         """Keep the ports that were just read, and the networks they were read for."""

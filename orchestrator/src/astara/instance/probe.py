@@ -14,7 +14,8 @@ from ..clients.neutron import Port
 from ..clients.nova import Server
 from ..drivers.router import document, needs
 from . import names, ports, verdict
-from .memory import Memory
+from .briefing import Briefing
+from .memory import Memory, Wanted
 from .tools import Tools
 
 LOG = logging.getLogger(__name__)
@@ -23,11 +24,17 @@ LOG = logging.getLogger(__name__)
 def read_detail(tools: Tools, memory: Memory, router_id: str) -> topology.RouterDetail | None:
     """Return the detail of this walk; None means that Neutron has no such router."""
     if not memory.detail_read:
-        memory.detail = tools.neutron.router(router_id)
-        memory.detail_read = True
-        memory.last_detail = memory.detail or memory.last_detail
-        memory.shown = None
+        memory.learn_detail(tools.neutron.router(router_id))
     return memory.detail
+
+
+def learn(tools: Tools, memory: Memory, found: Briefing) -> None:
+    """Take in what was read for this walk together with others."""
+    memory.learn_detail(found.router)
+    if found.ports is not None:
+        needed = needs.carrier_networks(found.router)
+        network_id = tools.settings.management_network_id
+        memory.learn_ports(needed, ports.sort(found.ports, needed, network_id))
 
 
 def read_ports(
@@ -72,17 +79,29 @@ def probe(tools: Tools, memory: Memory, management: Port | None) -> bool:
     memory.answering = memory.status is not None
     if memory.status is not None:
         memory.serving = memory.status.digest is not None
-        memory.answered_by = memory.server.id if memory.server else None
+        memory.answered_by = _server_id(memory, management)
     return memory.answering
 
 
-def look(tools: Tools, memory: Memory, router: topology.RouterDetail) -> None:
-    """See whether the server is there and the appliance answers."""
+def _server_id(memory: Memory, management: Port | None) -> str | None:
+    """Return the server in which the appliance runs: ours, or the one that holds its port."""
+    if memory.server is not None:
+        return memory.server.id
+    return (management.device_id or None) if management is not None else None
+
+
+def look(
+    tools: Tools, memory: Memory, router: topology.RouterDetail, *, silent: bool = False
+) -> None:
+    """See whether the server is there and the appliance answers.
+
+    `silent` says that it has just been asked in vain.
+    """
     plug = read_ports(tools, memory, router)
-    if memory.server is not None and probe(tools, memory, plug.management):
+    before = _server_id(memory, plug.management)
+    asked_already = before is not None
+    if asked_already and not silent and probe(tools, memory, plug.management):
         return
-    asked_already = memory.server is not None
-    before = memory.server.id if memory.server else None
     server = read_server(tools, memory, router.id)
     if server is None or not verdict.running(server):
         return
@@ -101,10 +120,18 @@ def desired(
     plug = read_ports(tools, memory, router, fresh=fresh)
     if not plug.complete:
         return verdict.Desired(macs=None, digest=None)
-    return verdict.Desired(
-        macs=plug.macs,
-        digest=contract.digest(build_document(tools, router, plug)),
-    )
+    return verdict.Desired(macs=plug.macs, digest=wanted(tools, memory, router, plug).digest)
+
+
+def wanted(
+    tools: Tools, memory: Memory, router: topology.RouterDetail, plug: ports.Plug
+) -> Wanted:
+    """Return the desired document with its digest, built once for the same detail and ports."""
+    last = memory.wanted
+    if last is None or last.router is not router or last.plug is not plug:
+        desired = build_document(tools, router, plug)
+        last = memory.wanted = Wanted(router, plug, desired, contract.digest(desired))
+    return last
 
 
 def build_document(

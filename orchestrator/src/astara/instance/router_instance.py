@@ -8,9 +8,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import events
+from .. import clock, events
 from ..clients import errors, topology
-from ..drivers.router import needs
 from ..machine import instance_port
 from ..machine.vocabulary import InstanceState
 from . import boot, configure, describe, failures, ports, probe, replug, report, stop, verdict
@@ -18,6 +17,10 @@ from .memory import Memory
 from .tools import Tools
 
 LOG = logging.getLogger(__name__)
+
+# How long an instance may be polled by its appliance's answers alone: a router's status that
+# somebody else has written in Neutron is no part of its generation and is put right after that.
+GLANCES_S = 900.0
 
 
 class RouterInstance:
@@ -31,6 +34,8 @@ class RouterInstance:
         self._applied_generation: str | None = None
         self._applied_digest = ""
         self._told_about_ha = False
+        self._owes_report = False  # whether Neutron does not show what it should
+        self._look_by_s = 0.0
 
     @property
     def resource(self) -> events.Resource:
@@ -40,7 +45,7 @@ class RouterInstance:
     @property
     def tenant_id(self) -> str:
         """The tenant that owns the router; what the resource said until Neutron was asked."""
-        last = self._memory.last_detail
+        last = self._memory.known
         return last.project_id if last is not None else self._resource.tenant_id
 
     @property
@@ -66,7 +71,7 @@ class RouterInstance:
     @property
     def generation(self) -> str | None:
         """The generation that Neutron told at the last read."""
-        last = self._memory.last_detail
+        last = self._memory.known
         return last.generation if last is not None else None
 
     @property
@@ -77,14 +82,14 @@ class RouterInstance:
     @property
     def networks(self) -> frozenset[str]:
         """The networks that the router is attached to."""
-        last = self._memory.last_detail
-        return needs.carrier_networks(last) if last is not None else frozenset()
+        last = self._memory.known
+        return last.networks if last is not None else frozenset()
 
     @property
     def port_networks(self) -> frozenset[str]:
         """Those of ``networks`` whose ports are part of the document: the internal ones."""
-        last = self._memory.last_detail
-        return needs.internal_networks(last) if last is not None else frozenset()
+        last = self._memory.known
+        return last.port_networks if last is not None else frozenset()
 
     def describe(self, *, ports: bool = False) -> instance_port.Description:
         """What is known, for people; reads references that another thread may be replacing."""
@@ -99,16 +104,42 @@ class RouterInstance:
     def begin_walk(self) -> None:
         """Forget what belongs to the walk before."""
         self._memory.forget_walk()
+        found = self._tools.briefings.take(self._resource.id)
+        if found is not None:
+            probe.learn(self._tools, self._memory, found)
+
+    def end_walk(self) -> None:
+        """Forget the detail and what was made of it."""
+        self._memory.forget_walk()
 
     def update_state(self) -> InstanceState:
         """Look at Neutron, the server and the appliance."""
+        return self._look(silent=False)
+
+    def glance(self) -> InstanceState:
+        """Ask the appliance alone; look at everything if it does not say what it said before."""
+        plug = self._memory.ports[1] if self._memory.ports else None
+        overdue = clock.SYSTEM.monotonic() >= self._look_by_s
+        settled = self._state is InstanceState.CONFIGURED and not self._owes_report
+        if plug is None or overdue or not settled or self._memory.detail_read:
+            return self.update_state()
+        with self._verb():
+            silent = not probe.probe(self._tools, self._memory, plug.management)
+        status = self._memory.status
+        as_before = verdict.Desired(macs=plug.macs, digest=self._applied_digest)
+        if status is not None and verdict.answers(status, as_before) is self._state:
+            return self._state
+        return self._look(silent=silent)
+
+    def _look(self, *, silent: bool) -> InstanceState:
         with self._verb():
             router = self._detail()
             if router is None:
                 return self._enter(InstanceState.GONE)
-            probe.look(self._tools, self._memory, router)
+            probe.look(self._tools, self._memory, router, silent=silent)
             state = self._judge(router)
             self._tidy(router)
+            self._look_by_s = clock.SYSTEM.monotonic() + clock.SYSTEM.jitter(GLANCES_S)
             return self._enter(state)
 
     def boot(self) -> InstanceState:
@@ -296,7 +327,8 @@ class RouterInstance:
         if want is None:
             return
         seen = self._memory.shown or report.shown(router)
-        if not report.differs(want, seen):
+        self._owes_report = report.differs(want, seen)
+        if not self._owes_report:
             return
         try:
             self._tools.neutron.set_router_status(
@@ -306,6 +338,7 @@ class RouterInstance:
             LOG.warning("status.not_sent router=%s reason=%s", router.id, error)
             return
         self._memory.shown = report.after(want, seen)
+        self._owes_report = False
 
     @contextmanager
     def _verb(self) -> Iterator[None]:

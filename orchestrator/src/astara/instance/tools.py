@@ -14,6 +14,7 @@ from ..clients.neutron import Neutron, Port
 from ..clients.nova import Nova
 from ..drivers.router.document import Nic, Site
 from . import ports
+from .briefing import Briefings
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Tools:
         self.nova = nova
         self.appliances = appliances
         self.settings = settings
+        self.briefings = Briefings(neutron)
         self._fence = fence
         self.site = Site(
             host=settings.host,

@@ -66,7 +66,7 @@ def judge(
 ) -> InstanceState:
     """Name the state; ``status`` is the appliance's answer to a probe, None if silent."""
     if status is not None:
-        return _judge_answer(status, desired)
+        return answers(status, desired)
     if server is None:
         return InstanceState.DOWN
     if not usable(server):
@@ -76,7 +76,8 @@ def judge(
     return previous if previous in _REMEMBERED else InstanceState.UP
 
 
-def _judge_answer(status: Status, desired: Desired) -> InstanceState:
+def answers(status: Status, desired: Desired) -> InstanceState:
+    """Name the state of an instance whose appliance answers."""
     if desired.macs is None or nics(status) != desired.macs:
         return InstanceState.HOTPLUG_NEEDED
     if desired.digest is not None and status.digest == desired.digest:

@@ -63,6 +63,7 @@ class Automaton:
         self._lock = threading.Lock()
         self._pending: set[Action] = set()
         self._observed = False
+        self._fresh = False  # whether the step before has looked at everything
         self._boots = 0  # boots since the last success
         self._refusals = 0  # documents refused since the last success
         self._misses = 0  # silent probes in a row
@@ -171,6 +172,7 @@ class Automaton:
 
     def _end_walk(self) -> None:
         self.action = None
+        self.instance.end_walk()
         self._patience.progress()
         self._told.clear()
 
@@ -193,6 +195,7 @@ class Automaton:
         """Execute the state; turn what it raises into facts."""
         self._after_s = 0.0
         self._said = ""
+        self._fresh &= self.state is WalkState.ALIVE
         try:
             facts = self._execute[self.state](action)
         except instance_port.Retry as reason:
@@ -239,6 +242,7 @@ class Automaton:
         if not self._observed or action is Action.DELETE:
             self.instance.update_state()
             self._check_owner()
+            self._fresh = True
         if action is Action.DELETE and self.instance.state is not InstanceState.GONE:
             # An event is a hint; Neutron, which still has the resource, is the truth.
             LOG.warning("delete.contradicted %s instance=%s", self._names(), self.instance.state)
@@ -252,8 +256,15 @@ class Automaton:
         if tenant_id and not self._owns(tenant_id):
             raise _ElsewhereError
 
-    def _alive(self, _action: Action) -> frozenset[Fact]:
-        state = self.instance.update_state()
+    def _look(self, action: Action, *, fresh: bool) -> InstanceState:
+        """Look as closely as the action asks for, unless the step before has just looked."""
+        if fresh:
+            return self.instance.state
+        return self.instance.glance() if action is Action.POLL else self.instance.update_state()
+
+    def _alive(self, action: Action) -> frozenset[Fact]:
+        fresh, self._fresh = self._fresh, False
+        state = self._look(action, fresh=fresh)
         if state in _ANSWERED_ONCE and not self.instance.answering:
             self._misses += 1
             silent_too_long = self._patience.overdue("silent")

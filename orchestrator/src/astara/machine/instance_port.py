@@ -37,7 +37,7 @@ from .. import events
 from . import vocabulary
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 # Where workers and the audit find the implementation ("module:function"), imported only in the
 # processes that need it. Both functions take no argument and read oslo.config's global CONF, which
@@ -186,6 +186,16 @@ class Instance(typing.Protocol):
         logged, retried at the next call, and never fails the call.
         """
 
+    def glance(self) -> vocabulary.InstanceState:
+        """Look at the appliance alone, if it was as it should be the last time.
+
+        As long as it reports what it reported then, the state stays CONFIGURED; otherwise, and
+        once in a while, this is `update_state`. What changed in Neutron the audit tells.
+        """
+
+    def end_walk(self) -> None:
+        """Forget what only a walk needs; most instances are at rest most of the time."""
+
     def boot(self) -> vocabulary.InstanceState:
         """Make or find the ports and ask Nova for a server.
 
@@ -245,8 +255,25 @@ class Instance(typing.Protocol):
         """Forget what this process holds for the resource, which is no longer ours; no I/O."""
 
 
+class Briefing(typing.Protocol):
+    """Reads for the walks of many resources at once; what a walk finds there it need not read."""
+
+    def prepare(self, ids: "Sequence[str]", new: "Collection[str]") -> None:
+        """Read what the next walks of these need; those in `new` were never looked at.
+
+        Never raises what an instance may: what could not be read each walk reads by itself.
+        """
+
+    def forget(self, resource_id: str) -> None:
+        """Drop what was read for one: it may have changed since."""
+
+
 class InstanceFactory(typing.Protocol):
     """Makes instances; one per worker process; holds the clients, pooled per thread."""
+
+    @property
+    def briefing(self) -> Briefing | None:
+        """Give what reads for many walks at once; None: each reads for itself."""
 
     def create(self, resource: events.Resource) -> Instance:
         """Make the instance object of a resource, without I/O: `update_state` looks."""

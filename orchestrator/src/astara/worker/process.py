@@ -70,7 +70,7 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
         ruling = functools.partial(entrance.ruling, resource.id)
         return automaton.Automaton(factory.create(resource), policy, time, owns, gate=ruling)
 
-    slots = registry.Registry(make, time, outgoing.send, entrance.ours)
+    slots = registry.Registry(make, time, outgoing.send, entrance.ours, factory.briefing)
 
     def take(message: events.Message) -> None:
         if not isinstance(message, events.Membership):

@@ -14,7 +14,7 @@ import zlib
 from collections import deque
 
 from .. import events
-from ..machine import automaton, outcome, permit
+from ..machine import automaton, instance_port, outcome, permit
 from ..machine.vocabulary import Action, InstanceState
 
 if typing.TYPE_CHECKING:
@@ -24,8 +24,20 @@ if typing.TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+# So many walks that wait for a thread have what they will read in Neutron read together; fewer
+# than the minimum read by themselves at once.
+TOGETHER_MIN = 4
+TOGETHER_MAX = 50
 
-_Key = tuple[bool, str]  # (only ports?, network id): what a hint is looked up by
+_Key = tuple["_By", str]  # what a hint is looked up by
+
+
+class _By(enum.Enum):
+    """What an id in a hint may be."""
+
+    TENANT = enum.auto()
+    NETWORK = enum.auto()
+    PORT_NETWORK = enum.auto()  # a network whose ports are part of the document
 
 
 class Phase(enum.Enum):
@@ -33,6 +45,7 @@ class Phase(enum.Enum):
 
     IDLE = "idle"  # nothing to do
     READY = "ready"  # in the queue for a thread
+    BRIEFED = "briefed"  # what it needs is being read, together with that of others
     RUNNING = "running"  # a thread is on it
     WAITING = "waiting"  # a timer will make it ready
     HELD = "held"  # nothing may be done to it now
@@ -44,11 +57,14 @@ class Slot:
     __slots__ = (
         "audit_id",
         "automaton",
+        "crc",
+        "full",
         "held",
         "interrupts",
         "keys",
         "phase",
         "resource",
+        "stale",
         "timer",
         "wake_s",
     )
@@ -57,17 +73,15 @@ class Slot:
         self.resource = resource
         self.automaton = machine
         self.phase = Phase.IDLE
-        self.keys: frozenset[_Key] | None = None  # None until the first walk has looked
+        self.keys: frozenset[_Key] = frozenset()
+        self.full = False  # whether its next walk looks at Neutron, or at the appliance alone
+        self.stale = False  # whether something was asked for while it was being briefed
+        self.crc = zlib.crc32(resource.id.encode())
         self.interrupts: frozenset[Action] = frozenset()
         self.timer = 0  # the number of the timer that counts; others are stale
         self.wake_s = 0.0  # when the timer that counts is due
         self.audit_id = ""  # the last audit that named this resource
         self.held = ""  # why nothing may be done to it, while it is HELD
-
-
-def slice_of(resource_id: str, slices: int) -> int:
-    """Give the slice of the health period in which a resource is polled."""
-    return zlib.crc32(resource_id.encode()) % slices
 
 
 class Registry:
@@ -79,15 +93,19 @@ class Registry:
         time: "clock.Clock",
         forward: "Callable[[events.Event], object]",
         ours: "Callable[[str], bool]" = lambda _resource_id: True,
+        briefing: instance_port.Briefing | None = None,
     ) -> None:
         self._make = make
+        self._briefing = briefing
         self._clock = time
         self._forward = forward
         self._ours = ours
         self._changed = threading.Condition()
         self._slots: dict[str, Slot] = {}
         self._by_key: dict[_Key, set[str]] = {}
+        self._blind: set[str] = set()  # those whose first walk has not looked yet
         self._ready: deque[Slot] = deque()
+        self._briefed: deque[Slot] = deque()  # ready, and what they need has been read
         self._timers: list[tuple[float, int, Slot]] = []
         self._timer_numbers = itertools.count(1)
         self._closed = False
@@ -116,6 +134,8 @@ class Registry:
                 return  # another node has heard of it as well
             slot = Slot(event.resource, self._make(event.resource))
             self._slots[event.resource.id] = slot
+            self._blind.add(event.resource.id)
+            self._set_keys(slot, frozenset({(_By.TENANT, event.resource.tenant_id)}))
         if event.generation is not None:
             slot.audit_id = event.source
             if self._runs(slot, event.generation):
@@ -138,19 +158,16 @@ class Registry:
 
     def _meant(self, hint: events.Hint) -> "Iterable[Slot]":
         if not hint.network_id:
-            return [
-                slot
-                for slot in self._slots.values()
-                if hint.tenant_id in (slot.resource.tenant_id, slot.automaton.instance.tenant_id)
-            ]
-        known = self._by_key.get((hint.port, hint.network_id), set())
-        # One that is on its first walk may have read Neutron just before what the hint is about.
-        blind = (slot for slot in self._slots.values() if slot.keys is None)
-        return [*(self._slots[name] for name in sorted(known)), *blind]
+            names = self._by_key.get((_By.TENANT, hint.tenant_id), set())
+        else:
+            kind = _By.PORT_NETWORK if hint.port else _By.NETWORK
+            # One that is on its first walk may have read Neutron just before what happened.
+            names = self._by_key.get((kind, hint.network_id), set()) | self._blind
+        return [self._slots[name] for name in sorted(names)]
 
     def _take_poll(self, poll: events.PollSlice) -> None:
-        for resource_id, slot in self._slots.items():
-            if slice_of(resource_id, poll.of) == poll.index:
+        for slot in self._slots.values():
+            if slot.crc % poll.of == poll.index:
                 self._submit(slot, Action.POLL)
 
     def _take_audit_end(self, audit_id: str) -> None:
@@ -169,9 +186,17 @@ class Registry:
     def _submit(self, slot: Slot, action: Action) -> None:
         if action is Action.POLL and slot.phase is not Phase.IDLE:
             return  # it is being looked at, or will be by its timer
+        # Before the action is submitted: what was read until now may lack what it is about.
+        self._outdate(slot)
+        slot.full |= action is not Action.POLL
         slot.automaton.submit(action)
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
             self._make_ready(slot)
+
+    def _outdate(self, slot: Slot) -> None:
+        slot.stale = True
+        if self._briefing is not None:
+            self._briefing.forget(slot.resource.id)
 
     # -- emptied by the pool
     # -----------------------------------------------------------------------
@@ -183,16 +208,56 @@ class Registry:
         self._changed.notify()
 
     def take(self) -> Slot | None:
-        """Wait for a slot that may run and give it to this thread; None when all is over."""
-        with self._changed:
-            while not self._closed:
-                next_s = self._fire_timers()
-                if self._ready:
-                    slot = self._ready.popleft()
+        """Wait for a slot that may run and give it to this thread; None when all is over.
+
+        While many are waiting, the thread first reads for a batch of them.
+        """
+        while True:
+            with self._changed:
+                if not self._wait_for_work():
+                    return None
+                batch = self._batch() if not self._briefed else []
+                if not batch:
+                    slot = (self._briefed or self._ready).popleft()
                     slot.phase = Phase.RUNNING
+                    slot.full = False
                     return slot
-                self._changed.wait(next_s)
-        return None
+                new = [slot.resource.id for slot in batch if slot.resource.id in self._blind]
+            self._brief(batch, new)
+
+    def _wait_for_work(self) -> bool:
+        """Wait until something is ready; False when all is over."""
+        while not self._closed:
+            next_s = self._fire_timers()
+            if self._ready or self._briefed:
+                return True
+            self._changed.wait(next_s)
+        return False
+
+    def _batch(self) -> list[Slot]:
+        """Take those that are to be briefed together off the queue; none if they are few."""
+        if self._briefing is None or len(self._ready) < TOGETHER_MIN or not self._ready[0].full:
+            return []
+        batch: list[Slot] = []
+        while self._ready and self._ready[0].full and len(batch) < TOGETHER_MAX:
+            slot = self._ready.popleft()
+            slot.phase, slot.stale = Phase.BRIEFED, False
+            batch.append(slot)
+        return batch
+
+    def _brief(self, batch: list[Slot], new: list[str]) -> None:
+        """Have read what a batch needs and queue it; no lock is held meanwhile."""
+        try:
+            if self._briefing is not None:
+                self._briefing.prepare([slot.resource.id for slot in batch], new)
+        finally:
+            with self._changed:
+                for slot in batch:
+                    if slot.stale or not self._has(slot):
+                        self._outdate(slot)
+                    slot.phase = Phase.READY
+                    self._briefed.append(slot)
+                self._changed.notify_all()
 
     def _fire_timers(self) -> float | None:
         """Make ready what is due; give the seconds until the next timer, None without one."""
@@ -211,6 +276,9 @@ class Registry:
     def give_back(self, slot: Slot, ended: outcome.Outcome) -> None:
         """Take a slot back from a thread and do what its outcome says."""
         with self._changed:
+            self._outdate(slot)
+            if not self._has(slot):
+                return  # it was left to another node before its turn came
             self._index(slot)
             match ended:
                 case outcome.Finished():
@@ -252,9 +320,7 @@ class Registry:
     def _release(self, slot: Slot, reason: str) -> None:
         """Drop a slot of which another node takes care, whatever is pending."""
         LOG.info("resource.left %s=%s reason=%s", slot.resource.driver, slot.resource.id, reason)
-        self._unindex(slot)
-        slot.timer = 0
-        del self._slots[slot.resource.id]
+        self._remove(slot)
 
     def reconsider(self, *, everything: bool) -> None:
         """Look again at what may be done: to what is held, or to `everything`.
@@ -284,28 +350,39 @@ class Registry:
             self._make_ready(slot)
 
     def _index(self, slot: Slot) -> None:
+        """Note by what hints mean a slot that has just been walked."""
         instance = slot.automaton.instance
+        self._blind.discard(slot.resource.id)
+        tenants = {instance.tenant_id, slot.resource.tenant_id}
         keys = frozenset(
-            [(False, network) for network in instance.networks]
-            + [(True, network) for network in instance.port_networks]
+            [(_By.TENANT, tenant) for tenant in tenants]
+            + [(_By.NETWORK, network) for network in instance.networks]
+            + [(_By.PORT_NETWORK, network) for network in instance.port_networks]
         )
         if keys != slot.keys:
-            self._unindex(slot)
-            for key in keys:
-                self._by_key.setdefault(key, set()).add(slot.resource.id)
-            slot.keys = keys
+            self._set_keys(slot, keys)
 
-    def _unindex(self, slot: Slot) -> None:
-        for key in slot.keys or frozenset():
+    def _set_keys(self, slot: Slot, keys: frozenset[_Key]) -> None:
+        for key in slot.keys - keys:
             self._by_key[key].discard(slot.resource.id)
             if not self._by_key[key]:
                 del self._by_key[key]
-        slot.keys = None
+        for key in keys - slot.keys:
+            self._by_key.setdefault(key, set()).add(slot.resource.id)
+        slot.keys = keys
 
-    def _drop(self, slot: Slot) -> None:
-        self._unindex(slot)
+    def _has(self, slot: Slot) -> bool:
+        return self._slots.get(slot.resource.id) is slot
+
+    def _remove(self, slot: Slot) -> None:
+        self._set_keys(slot, frozenset())
+        self._outdate(slot)
+        self._blind.discard(slot.resource.id)
         slot.timer = 0
         del self._slots[slot.resource.id]
+
+    def _drop(self, slot: Slot) -> None:
+        self._remove(slot)
         if slot.automaton.pending and slot.automaton.pending != {Action.DELETE}:
             # Something arrived in the last moment: let a new automaton look.
             for action in slot.automaton.pending:
