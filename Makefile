@@ -46,6 +46,7 @@ unit: ## Run the quick tests only
 docs: ## Write the generated reference pages
 	$(PYTHON) -m astara.machine.diagram docs/state-machine.md
 	$(PYTHON) -m astara_contract.reference docs/reference
+	$(PYTHON) -m astara.metrics_page docs/reference/metrics.md
 	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json
 
 bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)

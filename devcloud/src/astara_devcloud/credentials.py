@@ -26,6 +26,7 @@ class Credentials:
     broker: str
     broker_astara: str
     metadata_proxy: str
+    metrics: str
     erlang_cookie: str
 
 
@@ -35,8 +36,15 @@ def draw() -> Credentials:
 
 
 def load(path: pathlib.Path) -> Credentials:
-    """Read the secrets of an existing cloud; FileNotFoundError if it was never started."""
-    return Credentials(**json.loads(path.read_text()))
+    """Read the secrets of an existing cloud; FileNotFoundError if it was never started.
+
+    Secrets that came later than that cloud are drawn and kept.
+    """
+    known = json.loads(path.read_text())
+    complete = dataclasses.asdict(draw()) | known
+    if complete.keys() != known.keys():
+        path.write_text(_text(complete))
+    return Credentials(**complete)
 
 
 def load_or_create(path: pathlib.Path) -> Credentials:
@@ -45,8 +53,11 @@ def load_or_create(path: pathlib.Path) -> Credentials:
         return load(path)
     except FileNotFoundError:
         drawn = draw()
-    text = json.dumps(dataclasses.asdict(drawn), indent=1)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
+        stream.write(_text(dataclasses.asdict(drawn)))
     return drawn
+
+
+def _text(secrets_by_name: dict[str, str]) -> str:
+    return json.dumps(secrets_by_name, indent=1) + "\n"

@@ -14,7 +14,7 @@ import socket
 import threading
 import typing
 
-from . import clock, events
+from . import clock, events, metrics
 
 if typing.TYPE_CHECKING:
     from oslo_config import cfg
@@ -68,6 +68,7 @@ class Outbox:
         with self._changed:
             if len(self._waiting) >= self._limit:
                 self.dropped += 1
+                metrics.MESSAGES_DROPPED.labels(self.name).inc()
                 if self.dropped & (self.dropped - 1) == 0:  # powers of two: a flood logs little
                     LOG.error("message.dropped to=%s count=%d", self.name, self.dropped)
                 return False

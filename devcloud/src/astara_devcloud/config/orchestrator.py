@@ -35,6 +35,7 @@ def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> st
                 "nova_metadata_port": cloud.ports.nova_metadata,
                 "astara_metadata_port": 9697,
                 "metadata_proxy_shared_secret": credentials.metadata_proxy,
+                "metrics_token": credentials.metrics,
                 "dns_forwarders": outside.GATEWAY_V4,
                 "dns_domain": settings.DNS_DOMAIN.rstrip("."),
                 "auth_region": settings.REGION,

@@ -5,6 +5,7 @@ Rules can be changed by `policy.yaml` ([oslo_policy] policy_file) without a rest
 """
 
 import dataclasses
+import hmac
 import typing
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from oslo_policy import opts, policy
 VIEW = "astara:view"
 COMMAND = "astara:command"
 DEBUG = "astara:debug"
+METRICS = "astara:metrics"
 _DEFAULT = "role:admin or role:service"
 
 RULES = (
@@ -34,6 +36,12 @@ RULES = (
         _DEFAULT,
         "Enter and leave debug modes.",
         [{"path": "/router/debug/{id}", "method": "PUT"}],
+    ),
+    policy.DocumentedRuleDefault(
+        METRICS,
+        _DEFAULT,
+        "Read the metrics with a keystone token; see also the option metrics_token.",
+        [{"path": "/metrics", "method": "GET"}],
     ),
 )
 
@@ -86,12 +94,28 @@ class Policy:
         return Caller(headers.get("X-User-Name") or headers.get("X-User-Id", ""))
 
 
+class ScraperFirst:
+    """Lets who shows the metrics token see the metrics; whatever else goes to another guard."""
+
+    def __init__(self, token: str, other: Guard) -> None:
+        self._wanted = f"Bearer {token}".encode()
+        self._other = other
+
+    def __call__(self, headers: Mapping[str, str], rule: str) -> Caller:
+        """Give who asks; raises `Denied`."""
+        shown = headers.get("Authorization", "").encode()
+        if rule == METRICS and hmac.compare_digest(shown, self._wanted):
+            return Caller("scraper")
+        return self._other(headers, rule)
+
+
 def guard(conf: cfg.ConfigOpts) -> Guard:
     """Give the guard that the configuration asks for."""
     if conf.auth_strategy == "noauth":
         return _open_door
     opts.set_defaults(conf, policy_file="policy.yaml")
-    return Policy(conf)
+    by_policy = Policy(conf)
+    return ScraperFirst(conf.metrics_token, by_policy) if conf.metrics_token else by_policy
 
 
 def list_rules() -> tuple[policy.DocumentedRuleDefault, ...]:

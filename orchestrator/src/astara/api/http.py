@@ -14,7 +14,7 @@ import flask
 import msgspec
 from werkzeug import exceptions
 
-from . import access, cluster, messages, node, openapi
+from . import access, cluster, exposition, messages, node, openapi
 from .messages import Code, Report
 
 LOG = logging.getLogger(__name__)
@@ -141,6 +141,11 @@ class Views:
         """List the debug modes."""
         return _answer({"debug": self._everyone.debug_modes()})
 
+    def metrics(self, _by: str) -> flask.Response:
+        """Give the metrics of this node."""
+        content_type = exposition.CONTENT_TYPE
+        return flask.Response(exposition.text(self._own), content_type=content_type)
+
     # -- commands --------------------------------------------------------------------------------
 
     def plain(self, by: str, words: str) -> flask.Response:
@@ -206,6 +211,8 @@ def build_app(own: node.Node, everyone: cluster.Cluster, guard: access.Guard) ->
     }
     for path, view in gets.items():
         app.add_url_rule(path, path, views.guarded(access.VIEW, view), methods=["GET"])
+    measured = views.guarded(access.METRICS, views.metrics)
+    app.add_url_rule("/metrics", "metrics", measured, methods=["GET"])
     for words in ("/poll", "/workers/debug", "/config/reload"):
         _add_plain(app, views, words, access.COMMAND)
     for words in ("/global/debug/enable", "/global/debug/disable"):

@@ -142,6 +142,17 @@ def document() -> dict[str, typing.Any]:
             },
         }
     }
+    paths["/metrics"] = {
+        "get": {
+            "summary": "Metrics of this node for Prometheus; a keystone token, or metrics_token.",
+            "responses": {
+                "200": {
+                    "description": "text format of Prometheus",
+                    "content": {"text/plain": {"schema": {"type": "string"}}},
+                }
+            },
+        }
+    }
     return {
         "openapi": "3.1.0",
         "info": {

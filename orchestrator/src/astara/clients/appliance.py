@@ -23,7 +23,7 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import status as observed
 
-from .. import clock
+from .. import clock, metrics
 from . import errors
 from .rest import CallCount
 
@@ -114,7 +114,14 @@ class Appliances:
     ) -> T:
         operation = f"{method} {path} of {address}"
         self.calls.add(f"{method} {path}")
-        code, content = self._exchange(operation, method, address, path, timeout_s, push)
+        kind = "configure" if push is not None else path.rpartition("/")[2]
+        begin = clock.SYSTEM.monotonic()
+        try:
+            code, content = self._exchange(operation, method, address, path, timeout_s, push)
+        except errors.Unavailable:
+            metrics.APPLIANCE_SILENT.labels(kind).inc()
+            raise
+        metrics.APPLIANCE_SECONDS.labels(kind).observe(clock.SYSTEM.monotonic() - begin)
         if code >= 400:
             raise _refusal(operation, code, content)
         try:

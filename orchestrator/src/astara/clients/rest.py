@@ -17,7 +17,7 @@ import msgspec
 from keystoneauth1 import adapter, session
 from keystoneauth1 import exceptions as ksa
 
-from .. import clock
+from .. import clock, metrics
 from . import errors
 
 T = TypeVar("T")
@@ -134,6 +134,7 @@ class Service:
     def _once(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> bytes:
         operation = f"{method} {path}"
         self.calls.add(operation)
+        begin = clock.SYSTEM.monotonic()
         try:
             answer = self._adapter.request(
                 path,
@@ -145,7 +146,12 @@ class Service:
                 headers={"Accept": "application/json"},
             )
         except ksa.ClientException as error:
+            metrics.SERVICE_FAILURES.labels(self._name).inc()
             raise self._translate(operation, error) from error
+        code = f"{answer.status_code // 100}xx"
+        metrics.SERVICE_SECONDS.labels(self._name, method, code).observe(
+            clock.SYSTEM.monotonic() - begin
+        )
         if answer.status_code < 400:
             return bytes(answer.content)
         raise errors.from_answer(

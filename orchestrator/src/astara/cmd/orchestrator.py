@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from .. import conf
+from .. import conf, metrics
 from ..supervisor import lock, parent
 
 
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return os.EX_CONFIG
     try:
         with lock.take(loaded.state_path, loaded.shutdown_timeout) as held:
+            metrics.reset(loaded.state_path)
             return parent.Supervisor(loaded, options, held.fileno()).run()
     except lock.HeldError as fault:
         print(f"astara-orchestrator: {fault}", file=sys.stderr)

@@ -38,6 +38,12 @@ OPTS = [
         help="How the HTTP API knows who asks. Choose `noauth` only where nobody but operators "
         "reaches api_listen; appliances do reach the management network.",
     ),
+    cfg.StrOpt(
+        "metrics_token",
+        secret=True,
+        help="Secret that Prometheus sends as `Authorization: Bearer ...` to read /metrics of the "
+        "HTTP API. Without it /metrics wants a keystone token, like all views.",
+    ),
     cfg.FloatOpt(
         "command_timeout",
         default=15,

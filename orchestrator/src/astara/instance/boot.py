@@ -6,6 +6,7 @@ creation whose answer was lost is found again by its mark.
 
 import logging
 
+from .. import metrics
 from ..clients import errors, topology
 from ..clients.neutron import Port
 from ..clients.nova import Server, ServerRequest
@@ -107,7 +108,9 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, imag
         user_data=userdata.render(first_boot),
         resource=names.resource(router.id),
     )
+    metrics.BOOTS.labels("asked").inc()
     try:
         return tools.nova.create_server(request)
     except errors.Rejected as error:
+        metrics.BOOTS.labels("failed").inc()
         raise instance_port.BootFailed(str(error)) from error

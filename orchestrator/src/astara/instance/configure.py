@@ -11,7 +11,8 @@ import msgspec
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 
-from ..clients import appliance, topology
+from .. import metrics
+from ..clients import appliance, errors, topology
 from ..machine import instance_port
 from . import ports, probe
 from .memory import Memory
@@ -48,11 +49,18 @@ def _push(
     """Push under our epoch, which is higher than any that the appliance has told of."""
     seen = memory.status.epoch if memory.status is not None else 0
     try:
-        return tools.appliances.configure(address, desired, tools.fence.epoch(router_id, seen))
+        pushed = tools.appliances.configure(address, desired, tools.fence.epoch(router_id, seen))
+        metrics.PUSHES.labels("applied").inc()
+        return pushed
     except appliance.StaleEpoch as error:
+        metrics.PUSHES.labels("stale").inc()
         tools.fence.refused(router_id)
         # Ours, and the appliance had it from somebody else: the next look tells by which epoch.
         raise instance_port.Retry(str(error)) from error
+    except errors.ServiceError as error:
+        unanswered = isinstance(error, errors.Unavailable)
+        metrics.PUSHES.labels("failed" if unanswered else "refused").inc()
+        raise
 
 
 def _checked(desired: contract.Document) -> contract.Document:

@@ -9,6 +9,7 @@ import logging
 import threading
 import typing
 
+from .. import metrics
 from . import history, instance_port, permit, table
 from .collapse import collapse
 from .outcome import Finished, Held, Idle, Misplaced, Outcome, Released, Wake
@@ -71,6 +72,9 @@ class Automaton:
         self._after_s = 0.0  # what the other side asked for before a retry
         self._said = ""  # why the step that was just executed failed
         self._told: set[tuple[str, ...]] = set()  # what the log said since the walk began
+        self._clock = time
+        self._asked_s: float | None = None  # since when something has been asked for
+        self._entered_s = time.monotonic()  # when the instance entered its state
         self._execute: dict[WalkState, Callable[[Action], frozenset[Fact]]] = {
             WalkState.CALC_ACTION: self._calc_action,
             WalkState.ALIVE: self._alive,
@@ -90,6 +94,8 @@ class Automaton:
     def submit(self, action: Action) -> None:
         """Keep an action for the walk; merged with others when the walk comes to CalcAction."""
         with self._lock:
+            if self._asked_s is None:
+                self._asked_s = self._clock.monotonic()
             self._pending.add(action)
 
     @property
@@ -171,6 +177,7 @@ class Automaton:
         return Held(ruling.reason)
 
     def _end_walk(self) -> None:
+        self._count_walk()
         self.action = None
         self.instance.end_walk()
         self._patience.progress()
@@ -179,9 +186,13 @@ class Automaton:
     def _step(self) -> table.Row:
         if self.action is None:
             raise RuntimeError(f"{self.state} without action")
+        before = self.instance.state
         facts, seen = self._attempt(self.action)
         view = table.View(self.action, seen, facts)
         row = table.decide(self.state, view)
+        metrics.TRANSITIONS.labels(row.state, row.next).inc()
+        if seen is not before:
+            self._count_state(before)
         self._log_step(row, view)
         self.history.note(row, view, self._said)
         if row.gives_up:
@@ -190,6 +201,20 @@ class Automaton:
         self.action = row.becomes or self.action
         self.state = row.next
         return row
+
+    def _count_walk(self) -> None:
+        """Note how long it took since the first of the events that this walk was about."""
+        with self._lock:
+            since, self._asked_s = self._asked_s, None
+            if self._pending:
+                self._asked_s = self._clock.monotonic()
+        if since is not None and self.action is not None:
+            metrics.WALK_SECONDS.labels(self.action).observe(self._clock.monotonic() - since)
+
+    def _count_state(self, left: InstanceState) -> None:
+        now = self._clock.monotonic()
+        metrics.STATE_SECONDS.labels(left).observe(now - self._entered_s)
+        self._entered_s = now
 
     def _attempt(self, action: Action) -> tuple[frozenset[Fact], InstanceState]:
         """Execute the state; turn what it raises into facts."""
@@ -200,17 +225,21 @@ class Automaton:
             facts = self._execute[self.state](action)
         except instance_port.Retry as reason:
             LOG.info("step.retried %s reason=%s", self._names(), reason)
+            metrics.STEP_FAILURES.labels("retry").inc()
             self._said = str(reason)
             self._after_s = reason.after_s or 0.0
             facts = self._away()
         except instance_port.BootFailed as reason:
+            metrics.STEP_FAILURES.labels("boot").inc()
             self._said = str(reason)
             LOG.warning("boot.failed %s count=%d reason=%s", self._names(), self._boots, reason)
             return NEVER, InstanceState.DOWN
         except instance_port.ConfigureFailed as reason:
+            metrics.STEP_FAILURES.labels("refused").inc()
             self._said = str(reason)
             facts = self._refused(str(reason))
         except instance_port.OperatorError as reason:
+            metrics.STEP_FAILURES.labels("operator").inc()
             LOG.error("operator.needed %s reason=%s", self._names(), reason)
             self._said = str(reason)
             self.instance.set_error(self._said)
@@ -218,6 +247,7 @@ class Automaton:
         except (_ElsewhereError, instance_port.Fenced):
             raise
         except Exception as fault:  # the boundary of one step: the other resources go on
+            metrics.STEP_FAILURES.labels("crash").inc()
             self._said = f"{type(fault).__name__}: {fault}"
             LOG.exception("step.crashed %s", self._names())
             facts = self._away()

@@ -12,7 +12,7 @@ import threading
 import typing
 import uuid
 
-from .. import events
+from .. import events, metrics
 from ..machine import instance_port
 from ..machine.vocabulary import Action
 
@@ -84,12 +84,15 @@ class Auditor:
         except Exception:  # the boundary of one pass: the next one may succeed
             LOG.exception("audit.crashed")
         else:
+            metrics.AUDITS.labels("done").inc()
             return True
+        metrics.AUDITS.labels("failed").inc()
         return False
 
     def audit(self, inventory: instance_port.Inventory) -> None:
         """Make one pass; raises what the inventory raises."""
         audit_id = str(uuid.uuid4())
+        begin = self._clock.monotonic()
         listed: set[str] = set()
         complete = True
         for page in inventory.pages():
@@ -101,6 +104,9 @@ class Auditor:
         if complete:
             self._send(events.AuditEnd(audit_id))
         orphans = self._report_orphans(inventory, listed)
+        metrics.AUDIT_SECONDS.observe(self._clock.monotonic() - begin)
+        metrics.AUDIT_RESOURCES.set(len(listed))
+        metrics.AUDIT_ORPHANS.set(orphans)
         LOG.info(
             "audit.done audit=%s resources=%d orphans=%d complete=%s",
             audit_id,

@@ -13,7 +13,7 @@ import typing
 
 from oslo_config import cfg
 
-from .. import bus, events, scheduler
+from .. import bus, events, metrics, scheduler
 from . import mapping
 
 LOG = logging.getLogger(__name__)
@@ -43,8 +43,10 @@ class Endpoint:
             messages = mapping.messages_of(event_type, payload, tenant_id)
         except (AttributeError, TypeError, ValueError):
             # Not the shape that is known: the audit will find what it was about.
+            metrics.NOTIFICATIONS.labels("unreadable").inc()
             LOG.exception("notification.unreadable event_type=%s", event_type)
             return
+        metrics.NOTIFICATIONS.labels("used" if messages else "ignored").inc()
         for message in messages:
             LOG.debug("notification.mapped event_type=%s message=%s", event_type, message)
             self._send(message)

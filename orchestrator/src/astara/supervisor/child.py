@@ -10,6 +10,7 @@ import subprocess
 import sys
 import typing
 
+from .. import metrics
 from ..cmd import child as command
 
 if typing.TYPE_CHECKING:
@@ -42,10 +43,13 @@ class Child:
         """Give the name for the log."""
         return f"{self.role}-{self.number:02d}"
 
-    def start(self, options: "Sequence[str]", lock_fd: int, lifeline_fd: int) -> None:
+    def start(
+        self, options: "Sequence[str]", lock_fd: int, lifeline_fd: int, state_path: str
+    ) -> None:
         """Start the process; it inherits the lock, the lifeline, and nothing else."""
         argv = [sys.executable, "-m", command.__name__, str(self.role), str(self.number), *options]
-        environment = {**os.environ, command.LIFELINE: str(lifeline_fd)}
+        counting = metrics.environment(state_path, self.name)
+        environment = {**os.environ, **counting, command.LIFELINE: str(lifeline_fd)}
         self.process = subprocess.Popen(
             argv, env=environment, stdin=subprocess.DEVNULL, pass_fds=(lock_fd, lifeline_fd)
         )

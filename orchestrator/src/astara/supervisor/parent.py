@@ -33,6 +33,7 @@ class Supervisor:
         self._clock = clock.SystemClock()
         self._options = list(options)
         self._lock_fd = lock_fd
+        self._state_path: str = conf.state_path
         self._shutdown_timeout_s: float = conf.shutdown_timeout
         self._preflight = self._children_of(conf, [roles.Role.PREFLIGHT])
         self._children = self._children_of(
@@ -96,7 +97,7 @@ class Supervisor:
         now = self._clock.monotonic()
         for each in children:
             if each.process is None and each.start_at <= now:
-                each.start(self._options, self._lock_fd, self._lifeline)
+                each.start(self._options, self._lock_fd, self._lifeline, self._state_path)
 
     def _wait(self, children: "Sequence[child.Child]") -> int | None:
         """Sleep until a signal or the next start; give the signal's number."""

@@ -13,7 +13,7 @@ import typing
 import zlib
 from collections import deque
 
-from .. import events
+from .. import events, metrics
 from ..machine import automaton, instance_port, outcome, permit
 from ..machine.vocabulary import Action, InstanceState
 
@@ -139,6 +139,7 @@ class Registry:
         if event.generation is not None:
             slot.audit_id = event.source
             if self._runs(slot, event.generation):
+                metrics.EVENTS_NEEDLESS.inc()
                 return
         self._submit(slot, event.action)
 
@@ -184,6 +185,9 @@ class Registry:
         )
 
     def _submit(self, slot: Slot, action: Action) -> None:
+        metrics.EVENTS.labels(action).inc()
+        if slot.phase is not Phase.IDLE:
+            metrics.EVENTS_MERGED.labels(action).inc()
         if action is Action.POLL and slot.phase is not Phase.IDLE:
             return  # it is being looked at, or will be by its timer
         # Before the action is submitted: what was read until now may lack what it is about.
