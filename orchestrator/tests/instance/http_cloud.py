@@ -263,6 +263,11 @@ class HttpCloud:
             return self._attach(server, body["interfaceAttachment"]["port_id"])
         if "/os-interface/" in path:
             return self._detach(server, path.rpartition("/")[2])
+        if path.endswith("/action") and "os-resetState" in body:
+            server.update(status="ERROR", _deleting=None)
+            return 202, None
+        if method == "DELETE" and server["_deleting"] is not None:
+            return 204, None  # Nova says yes, and ignores it
         if method == "DELETE":
             server["_deleting"] = self.deletion_takes
             self._settle()

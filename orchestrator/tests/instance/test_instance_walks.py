@@ -4,6 +4,7 @@ import http_cloud
 import msgspec
 import pytest
 
+from astara.instance import stop
 from astara.machine import instance_port
 from astara.machine.vocabulary import InstanceState
 
@@ -398,6 +399,24 @@ def test_a_deleted_router_leaves_nothing(rig):
     assert instance.update_state() is InstanceState.GONE
     assert instance.stop(final=True) is InstanceState.RESTART_NEEDED
     assert len(rig.cloud.ports_of(router_id)) == 3  # ports go after the server
+    rig.end(instance)
+
+    assert not rig.cloud.servers
+    assert not rig.cloud.ports_of(router_id)
+
+
+def test_a_deletion_that_nova_lost_is_asked_for_again(rig, monkeypatch):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    del rig.cloud.routers[router_id]
+    rig.cloud.deletion_takes = 10**6  # its message was lost with the broker
+
+    instance.begin_walk()
+    assert instance.stop(final=True) is InstanceState.RESTART_NEEDED
+    assert instance.stop(final=True) is InstanceState.RESTART_NEEDED  # patience first
+    rig.cloud.deletion_takes = 0
+    monkeypatch.setattr(stop, "LOST_AFTER_S", 0.0)
     rig.end(instance)
 
     assert not rig.cloud.servers

@@ -163,6 +163,18 @@ class Nova:
         except errors.NotFound:
             return
 
+    def reset_state(self, server_id: str) -> None:
+        """Have Nova forget what it is doing to a server, which becomes ERROR.
+
+        Nova ignores a deletion of what it takes for being deleted; the message that should have
+        done it is lost when its broker restarts.
+        """
+        body = {"os-resetState": {"state": "error"}}
+        try:
+            self._service.call("POST", f"/servers/{server_id}/action", body=body)
+        except errors.NotFound:
+            return
+
     def attachments(self, server_id: str) -> tuple[Attachment, ...]:
         """List the ports that Nova has plugged into a server."""
         path = f"/servers/{server_id}/os-interface"

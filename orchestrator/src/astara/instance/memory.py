@@ -4,7 +4,7 @@
 ports are kept, because they change only by our own hand or are found out by a silent probe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from astara_contract.document import Document
 from astara_contract.status import Status
@@ -77,6 +77,7 @@ class Memory:
     answering: bool = False
     serving: bool = False
     shown: Report | None = None
+    deletions: dict[str, float] = field(default_factory=dict)  # server -> when its end was asked
     image_id: str | None = None  # asked for by an operator in place of the configured one
 
     def forget_walk(self) -> None:

@@ -7,23 +7,43 @@ found by its mark.
 
 import logging
 
+from .. import clock
+from ..clients.nova import Server
 from . import boot, names
 from .memory import Memory
 from .tools import Tools
 
 LOG = logging.getLogger(__name__)
 
+# Deleting a server takes seconds; one that is still there after so long was forgotten by Nova,
+# whose messages a restarting broker loses.
+LOST_AFTER_S = 30.0
+
 
 def servers_remain(tools: Tools, memory: Memory, router_id: str) -> bool:
     """Ask Nova to delete what is left of the servers; return whether there was anything."""
     found = tools.nova.servers(names.resource(router_id), names.server_prefix(router_id))
     for server in found:
-        if server.task_state != "deleting":
-            LOG.info("server.delete router=%s server=%s", router_id, server.id)
-        boot.remove(tools, server)
+        _end(tools, memory, server, router_id)
     if not found:
+        memory.deletions.clear()
         memory.forget_server()
     return bool(found)
+
+
+def _end(tools: Tools, memory: Memory, server: Server, router_id: str) -> None:
+    """Ask for a server's end, and again if Nova has been at it for too long."""
+    now = clock.SYSTEM.monotonic()
+    if server.task_state != "deleting":
+        LOG.info("server.delete router=%s server=%s", router_id, server.id)
+        memory.deletions[server.id] = now
+    elif now - memory.deletions.setdefault(server.id, now) > LOST_AFTER_S:
+        LOG.warning("server.delete_lost router=%s server=%s", router_id, server.id)
+        memory.deletions[server.id] = now
+        tools.nova.reset_state(server.id)
+        tools.nova.delete_server(server.id)
+        return
+    boot.remove(tools, server)
 
 
 def ports_remain(tools: Tools, memory: Memory, router_id: str) -> bool:
