@@ -22,7 +22,7 @@ from astara_devcloud.story.tenant import Tenant
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cloud, pytest.mark.timeout(300), pytest.mark.quiet]
 
 OUTSIDE = probes.Vantage("the internet", outside.NAMESPACE)
 FLEET = 10
