@@ -29,7 +29,7 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 
 from . import clock, errors, facts, ledger, stages, store
-from .drivers import base, registry
+from .drivers import base, functions, registry
 
 LOG = logging.getLogger(__name__)
 
@@ -151,10 +151,12 @@ class Pipeline:
 
     def _parse(self, source: bytes) -> contract.Document:
         try:
-            return contract.parse(source)
+            document = contract.parse(source)
+            functions.check_sections(document, self._drivers)
         except contract_errors.ContractError:
             self.ledger.count(ledger.Event.REFUSED)
             raise
+        return document
 
     def _repair(self) -> tuple[str, ...]:
         ended = self._end_overdue_trial()

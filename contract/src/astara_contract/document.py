@@ -96,10 +96,11 @@ def canonical(document: Document) -> Document:
 
 
 def without_secrets(document: Document) -> Document:
-    """Return `document` as it may be shown: keys are emptied."""
+    """Return `document` as it may be shown: keys are emptied, and secrets of functions."""
     return msgspec.structs.replace(
         document,
         orchestrator=msgspec.structs.replace(document.orchestrator, metadata_key=""),
+        functions=_hidden(document.functions),
     )
 
 
@@ -107,6 +108,15 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the document."""
     schema = msgspec.json.schema(Document)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _hidden(value: Any) -> Any:
+    """Return plain data with everything emptied that a key calls a secret."""
+    if isinstance(value, dict):
+        return {
+            key: "" if key.endswith("_secret") else _hidden(item) for key, item in value.items()
+        }
+    return [_hidden(item) for item in value] if isinstance(value, list) else value
 
 
 def _canonical_network(network: Network) -> Network:

@@ -16,6 +16,7 @@ from astara_contract.types import (
     Cidr,
     DhcpOptionName,
     DomainName,
+    FunctionName,
     HexKey,
     Identifier,
     InterfaceAddress,
@@ -162,5 +163,10 @@ class Document(_Part, frozen=True):
     anchors: tuple[dict[str, Any], ...] = ()
     services: dict[str, Any] = {}
     vpn: dict[str, Any] = {}
+    functions: dict[FunctionName, dict[str, Any]] = {}
+    """Sections of network functions that this contract does not know: each is read by the driver
+    of that name alone. A value whose key ends in ``_secret`` is never shown.
+    """
+
     ha_resource: bool = False
     ha_config: HighAvailability | None = None

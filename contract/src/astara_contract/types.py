@@ -82,6 +82,13 @@ DhcpOptionName = Annotated[
         description="DHCP option, by name as dnsmasq knows it or by number.",
     ),
 ]
+FunctionName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9-]{0,31}$(?!\n)",
+        description="Name of a network function, as its package gives it.",
+    ),
+]
 HexKey = Annotated[
     str,
     Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)", description="256 bit key in hex, or empty."),

@@ -2,13 +2,13 @@
 
 The firewall comes first: nothing that a later driver opens may be reachable before its rules are
 there, and what a document takes away is closed before its addresses go. Daemons come after the
-addresses that they bind. Called by the agent.
+addresses that they bind; the functions of other packages come last. Called by the agent.
 """
 
 from typing import Any, TypeAlias
 
 from ..system.paths import Paths
-from . import base
+from . import base, functions
 from .conntrack import ConntrackDriver
 from .dhcp import DhcpDriver
 from .firewall import FirewallDriver
@@ -23,7 +23,7 @@ AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
 
 def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
     """Return the drivers in apply order."""
-    return (
+    own: tuple[AnyDriver, ...] = (
         FirewallDriver(paths),
         InterfacesDriver(paths),
         RoutesDriver(paths),
@@ -33,3 +33,4 @@ def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
         MetadataDriver(paths),
         HostnameDriver(paths),
     )
+    return (*own, *functions.discover(paths, {driver.name for driver in own}))

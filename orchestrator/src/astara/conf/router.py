@@ -22,4 +22,11 @@ OPTS = [
         deprecated_name="akanda_mgt_service_port",
         help="Port of the appliance's API.",
     ),
+    cfg.ListOpt(
+        "functions",
+        default=[],
+        help="Network functions of other packages that routers may have, by the names under "
+        "which those packages offer them (docs/network-functions.md). None by default: an "
+        "appliance refuses a section that its image has no driver for.",
+    ),
 ]

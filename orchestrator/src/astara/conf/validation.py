@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
+from ..drivers.router import functions
 from . import identity
 
 _REQUIRED = (
@@ -71,6 +72,10 @@ def _contradictions(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield "[DEFAULT] enabled_drivers is empty: nothing would be served"
     if conf.coordination.enabled and not conf.database.connection:
         yield "[coordination] enabled needs a [database] connection that all nodes share"
+    try:
+        functions.load(conf.router.functions)
+    except functions.FunctionMissing as missing:
+        yield str(missing)
     if conf.alive_timeout >= conf.boot_timeout:
         yield "[DEFAULT] alive_timeout must be shorter than boot_timeout"
     if conf.error_state_cooldown > conf.error_state_cooldown_max:

@@ -29,6 +29,7 @@ class Settings:
     ssh_public_key: str = ""
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
+    functions: tuple[str, ...] = ()
 
 
 def from_conf(conf: Any) -> Settings:
@@ -47,6 +48,7 @@ def from_conf(conf: Any) -> Settings:
         ssh_public_key=_read_key(conf.ssh_public_key),
         dns_forwarders=tuple(conf.dns_forwarders),
         dns_domain=conf.dns_domain or "",
+        functions=tuple(conf.router.functions),
     )
 
 

@@ -12,6 +12,7 @@ from .. import clock
 from ..clients.appliance import Appliances
 from ..clients.neutron import Neutron, Port
 from ..clients.nova import Nova
+from ..drivers.router import functions
 from ..drivers.router.document import Nic, Site
 from . import ports
 from .briefing import Briefings
@@ -56,6 +57,7 @@ class Tools:
             metadata_secret=settings.metadata_secret,
             dns_forwarders=settings.dns_forwarders,
             dns_domain=settings.dns_domain,
+            functions=functions.load(settings.functions),
         )
         self._lock = threading.Lock()
         self._facts: tuple[float, ManagementFacts] | None = None

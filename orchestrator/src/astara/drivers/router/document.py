@@ -20,6 +20,7 @@ from astara_contract import metadata, types
 
 from ...clients import topology
 from . import needs
+from .functions import Function, sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Site:
     metadata_secret: str = ""
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
+    functions: tuple[Function, ...] = ()
 
 
 def build(
@@ -75,6 +77,7 @@ def build(
             enable_snat=router.enable_snat,
             dns_forwarders=site.dns_forwarders,
             dns_domain=site.dns_domain,
+            functions=sections(router, site.functions) if active else {},
             orchestrator=contract.Orchestrator(
                 address=site.address,
                 metadata_port=site.metadata_port,

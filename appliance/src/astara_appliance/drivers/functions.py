@@ -1,0 +1,110 @@
+"""Find the network functions that other packages bring along, and read their sections.
+
+A package offers a function by an entry point in the group `astara.appliance.functions`. Its name
+is the function's name: the key of its section under `functions` in the document, and the name of
+its driver. It leads to a class that is built as `XxxDriver(paths)`, has the verbs of
+`base.Driver`, and says as `section` what its section looks like (a msgspec type).
+
+This module decides which of them may run. A package that cannot be loaded, or that takes a name
+in use, is told in the log and left out: it must not stop the router. A document that has a
+section for a function that is not there, or one that does not fit, is refused before anything is
+changed. Called by `registry`, by the pipeline and by the functions themselves (`section_of`).
+"""
+
+import importlib.metadata
+import logging
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from astara_contract.errors import ContractError
+
+from . import base
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document
+
+    from ..system.paths import Paths
+
+LOG = logging.getLogger(__name__)
+
+GROUP = "astara.appliance.functions"
+
+_VERBS = ("render", "check", "observe", "diff", "explain", "apply", "verify")
+
+SectionT = TypeVar("SectionT", bound=msgspec.Struct)
+
+
+class Function(base.Driver[Any, Any, Any], Protocol):
+    """A driver that has a section of its own."""
+
+    section: ClassVar[type[msgspec.Struct]]
+    """Forbid unknown fields in it: what is misspelt would silently not be applied."""
+
+
+def discover(paths: "Paths", taken: Collection[str]) -> tuple[Function, ...]:
+    """Build the functions of all installed packages, sorted by name.
+
+    `taken` are the names of the appliance's own drivers.
+    """
+    found: dict[str, Function] = {}
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda item: item.name):
+        if entry.name in found or entry.name in taken:
+            LOG.error("function-left-out function=%s reason=name-in-use", entry.name)
+            continue
+        function = _built(entry, paths)
+        if function is not None:
+            found[entry.name] = function
+    return tuple(found.values())
+
+
+def check_sections(document: "Document", drivers: Iterable[base.Driver[Any, Any, Any]]) -> None:
+    """Raise ContractError unless every section has a function that understands it."""
+    kinds = {driver.name: getattr(driver, "section", None) for driver in drivers}
+    known = {name: kind for name, kind in kinds.items() if kind is not None}
+    for name in sorted(document.functions):
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            reason = f"this appliance has no such function (it has: {there})"
+            raise ContractError(f"$.functions.{name}", reason)
+        _read(document, name, known[name])
+
+
+def section_of(document: "Document", name: str, kind: type[SectionT]) -> SectionT | None:
+    """Return the section of function `name`, None if the document has none.
+
+    Raises CheckFailed if it does not fit.
+    """
+    try:
+        return _read(document, name, kind)
+    except ContractError as error:
+        raise base.CheckFailed(name, str(error)) from error
+
+
+def _read(document: "Document", name: str, kind: type[SectionT]) -> SectionT | None:
+    section = document.functions.get(name)
+    if section is None:
+        return None
+    try:
+        return msgspec.convert(section, kind)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        where = f"$.functions.{name}{path.rstrip('`')}"
+        raise ContractError(where, reason) from None
+
+
+def _built(entry: importlib.metadata.EntryPoint, paths: "Paths") -> Function | None:
+    try:
+        function: Function = entry.load()(paths)
+        lacking = [word for word in ("section", *_VERBS) if not hasattr(function, word)]
+        if lacking or function.name != entry.name:
+            wrong = f"lacks {lacking}" if lacking else f"calls itself {function.name!r}"
+            LOG.error("function-left-out function=%s reason=%s", entry.name, wrong)
+            return None
+    except Exception:
+        # Whatever a foreign package does wrong, the router must run.
+        LOG.exception("function-left-out function=%s", entry.name)
+        return None
+    LOG.info("function-found function=%s from=%s", entry.name, entry.value)
+    return function

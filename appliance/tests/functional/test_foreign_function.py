@@ -1,0 +1,103 @@
+"""A network function that comes from a package outside the tree, installed as a user would."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.functional
+
+EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "sample-function"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A folder outside the tree with the sample installed, and a package that is broken."""
+    root = tmp_path_factory.mktemp("outside")
+    source, target = root / "source", root / "packages"
+    shutil.copytree(EXAMPLE, source)
+    tool = pathlib.Path(sys.executable).parent / "uv"
+    options = ["--python", sys.executable, "--offline", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [tool, "pip", "install", "-q", *options, "--target", target, source],
+        check=True,
+        timeout=120,
+    )
+    broken = target / "broken-1.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (broken / "entry_points.txt").write_text(
+        "[astara.appliance.functions]\nabsent = no_such_module:Driver\n"
+        "firewall = astara_sample.driver:SampleDriver\n"
+        "misnamed = astara_sample.driver:SampleDriver\n"
+    )
+    return target
+
+
+@pytest.fixture(scope="module")
+def host(shared_appliance_host, packages):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(packages))
+        shared_appliance_host.blue = shared_appliance_host.plug("blue")
+        shared_appliance_host.red = shared_appliance_host.plug("red")
+        shared_appliance_host.start_agent()
+        yield shared_appliance_host
+
+
+def document(host, **functions):
+    networks = [
+        host.network("internal", nic, [f"{net}.1/24"], [f"{net}.0/24"])
+        for nic, net in ((host.blue, "192.168.0"), (host.red, "192.168.1"))
+    ]
+    return host.document(networks, functions=functions)
+
+
+def test_function_from_outside_acts_on_packets_and_goes_again(host):
+    vm = host.segments["blue"].add_host("vm", ["192.168.0.10/24"], gateway="192.168.0.1")
+    far = host.segments["red"].add_host("vm", ["192.168.1.10/24"], gateway="192.168.1.1")
+    far.run("ip", "addr", "add", "192.168.1.130/24", "dev", "eth0")
+    host.push(document(host))
+    assert vm.pings("192.168.1.10")
+    assert vm.pings("192.168.1.130")
+
+    host.push(document(host, sample={"blackholes": ["192.168.1.128/25"]}))
+    assert vm.pings("192.168.1.10")
+    assert not vm.pings("192.168.1.130")
+
+    host.push(document(host))
+    assert vm.pings("192.168.1.130")
+
+
+def test_drift_of_a_function_is_told_and_repaired(host, eventually):
+    wanted = document(host, sample={"blackholes": ["192.0.2.0/24"]})
+    host.push(wanted)
+    host.execute("ip", "route", "del", "blackhole", "192.0.2.0/24")
+    host.push(wanted)
+    assert "192.0.2.0/24" in host.execute("ip", "route", "show", "proto", "251")
+
+
+@pytest.mark.parametrize(
+    ("functions", "path"),
+    [
+        ({"sample": {"blackholes": ["10.0.0.0/8\nnasty"]}}, "$.functions.sample.blackholes[0]"),
+        ({"sample": {"blackhole": []}}, "$.functions.sample"),
+        ({"absent": {}}, "$.functions.absent"),
+        ({"firewall": {}}, "$.functions.firewall"),
+        ({"misnamed": {}}, "$.functions.misnamed"),
+    ],
+    ids=["newline", "misspelt", "not-loadable", "name-in-use", "wrong-name"],
+)
+def test_a_section_that_nobody_understands_changes_nothing(host, functions, path):
+    host.push(document(host))
+    before = host.kernel_state()
+    status, answer = host.try_push(document(host, **functions))
+    assert (status, answer["error"]["code"]) == (400, "invalid-document")
+    assert answer["error"]["path"] == path
+    assert host.kernel_state() == before
+
+
+def test_what_the_checker_of_a_function_refuses_is_told_by_its_name(host):
+    status, answer = host.try_push(document(host, sample={"blackholes": ["0.0.0.0/0"]}))
+    assert (status, answer["error"]["driver"]) == (500, "sample")

@@ -1,0 +1,1 @@
+"""A network function to copy from: blackhole routes."""
