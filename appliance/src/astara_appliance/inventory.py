@@ -17,6 +17,7 @@ from .system.paths import Paths
 PROGRAMS = {
     "conntrack": "--version",
     "dnsmasq": "--version",
+    "bird": "--version",
     "ip": "-V",
     "nft": "--version",
     "ping": "-V",

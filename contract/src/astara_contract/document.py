@@ -20,6 +20,8 @@ from astara_contract.errors import ContractError
 from astara_contract.shape import (
     SCHEMA_VERSION,
     Allocation,
+    Bgp,
+    BgpNeighbor,
     DhcpOption,
     Document,
     FloatingIP,
@@ -34,6 +36,8 @@ from astara_contract.shape import (
 __all__ = [
     "SCHEMA_VERSION",
     "Allocation",
+    "Bgp",
+    "BgpNeighbor",
     "DhcpOption",
     "Document",
     "FloatingIP",
@@ -92,6 +96,7 @@ def canonical(document: Document) -> Document:
         ),
         floating_ips=tuple(sorted(document.floating_ips, key=lambda f: f.floating_ip)),
         static_routes=tuple(sorted(document.static_routes)),
+        bgp=_canonical_bgp(document.bgp),
     )
 
 
@@ -101,6 +106,7 @@ def without_secrets(document: Document) -> Document:
         document,
         orchestrator=msgspec.structs.replace(document.orchestrator, metadata_key=""),
         functions=_hidden(document.functions),
+        bgp=_without_passwords(document.bgp),
     )
 
 
@@ -110,6 +116,12 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def _without_passwords(bgp: Bgp | None) -> Bgp | None:
+    neighbors = bgp.neighbors if bgp else ()
+    hidden = tuple(msgspec.structs.replace(item, password="") for item in neighbors)
+    return Bgp(neighbors=hidden) if bgp else None
+
+
 def _hidden(value: Any) -> Any:
     """Return plain data with everything emptied that a key calls a secret."""
     if isinstance(value, dict):
@@ -117,6 +129,16 @@ def _hidden(value: Any) -> Any:
             key: "" if key.endswith("_secret") else _hidden(item) for key, item in value.items()
         }
     return [_hidden(item) for item in value] if isinstance(value, list) else value
+
+
+def _canonical_bgp(bgp: Bgp | None) -> Bgp | None:
+    if bgp is None:
+        return None
+    neighbors = sorted(bgp.neighbors, key=lambda neighbor: neighbor.address)
+    ordered = (
+        msgspec.structs.replace(item, accept=tuple(sorted(item.accept))) for item in neighbors
+    )
+    return Bgp(neighbors=tuple(ordered))
 
 
 def _canonical_network(network: Network) -> Network:

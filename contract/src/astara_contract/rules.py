@@ -30,6 +30,7 @@ def check(document: Document) -> None:
     _check_routing(document)
     _check_floating_ips(document)
     _check_pair(document)
+    _check_bgp(document)
     _each(document.dns_forwarders, "$.dns_forwarders", _address)
     if document.orchestrator.address:
         _address(document.orchestrator.address, "$.orchestrator.address")
@@ -134,6 +135,32 @@ def _check_pair(document: Document) -> None:
     }
     if peer in own:
         raise ContractError("$.ha_config.peers[0]", f"{peer} is this appliance itself")
+
+
+def _check_bgp(document: Document) -> None:
+    neighbors = document.bgp.neighbors if document.bgp else ()
+    outside = [
+        ipaddress.ip_interface(text)
+        for network in document.networks
+        if network.network_type == "external"
+        for text in network.interface.addresses
+    ]
+    for at, neighbor in enumerate(neighbors):
+        where = f"$.bgp.neighbors[{at}]"
+        address = _address(neighbor.address, f"{where}.address")
+        if not any(address in own.network and address != own.ip for own in outside):
+            raise ContractError(f"{where}.address", f"{address} is on no external network")
+        if not document.asn or not (
+            document.neighbor_asn if neighbor.asn is None else neighbor.asn
+        ):
+            raise ContractError(where, "0 is no autonomous system (RFC 7607)")
+        for index, cidr in enumerate(neighbor.accept):
+            if _cidr(cidr, f"{where}.accept[{index}]").version != address.version:
+                raise ContractError(f"{where}.accept[{index}]", "of another IP version")
+    _unique(
+        (f"$.bgp.neighbors[{at}].address", str(ipaddress.ip_address(neighbor.address)))
+        for at, neighbor in enumerate(neighbors)
+    )
 
 
 def _unique(items: Iterable[tuple[str, str]]) -> None:

@@ -13,6 +13,7 @@ from astara_contract.types import (
     AddressMode,
     AdvertInterval,
     Asn,
+    BgpPassword,
     Cidr,
     DhcpOptionName,
     DomainName,
@@ -141,6 +142,30 @@ class HighAvailability(_Part, frozen=True):
     synchronise_connections: bool = True
 
 
+class BgpNeighbor(_Part, frozen=True):
+    """A router on an external network with which routes are exchanged.
+
+    Of what it announces only routes within `accept` are taken, none that belong to a network of
+    this appliance. Without an `asn` it is the document's `neighbor_asn`.
+    """
+
+    address: Address
+    asn: Asn | None = None
+    password: BgpPassword = ""
+    bfd: bool = False
+    accept: tuple[Cidr, ...] = ()
+
+
+class Bgp(_Part, frozen=True):
+    """BGP sessions of this appliance, whose own AS is the document's `asn`.
+
+    Announced are floating IPs, IPv6 prefixes of internal networks, and, where IPv4 is not
+    translated, their IPv4 prefixes.
+    """
+
+    neighbors: tuple[BgpNeighbor, ...] = ()
+
+
 class Document(_Part, frozen=True):
     """Everything that a routing appliance is to be."""
 
@@ -158,6 +183,7 @@ class Document(_Part, frozen=True):
     orchestrator: Orchestrator = Orchestrator()
     asn: Asn = 64512
     neighbor_asn: Asn = 64512
+    bgp: Bgp | None = None
     labels: dict[Text, tuple[Cidr, ...]] = {}
     address_book: dict[Text, tuple[Cidr, ...]] = {}
     anchors: tuple[dict[str, Any], ...] = ()

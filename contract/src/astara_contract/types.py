@@ -96,6 +96,13 @@ HexKey = Annotated[
 Mtu = Annotated[int, Meta(ge=68, le=65535, description="Bytes (RFC 791 minimum is 68).")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="TCP port.")]
 Asn = Annotated[int, Meta(ge=0, le=4294967295, description="Autonomous system (RFC 6793).")]
+BgpPassword = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!#-\[\]-~]{0,80}$(?!\n)",
+        description="Key of TCP MD5 (RFC 2385): printable ASCII but blank, quote and backslash.",
+    ),
+]
 VirtualRouterId = Annotated[
     int, Meta(ge=1, le=255, description="Names the pair on the network where its members talk.")
 ]

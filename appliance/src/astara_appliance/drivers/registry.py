@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ..system.paths import Paths
 from . import base, functions
+from .bgp import BgpDriver
 from .conntrack import ConntrackDriver
 from .dhcp import DhcpDriver
 from .firewall import FirewallDriver
@@ -29,6 +30,7 @@ def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
         RoutesDriver(paths),
         ConntrackDriver(paths),
         VrrpDriver(paths),
+        BgpDriver(paths),
         DhcpDriver(paths),
         MetadataDriver(paths),
         HostnameDriver(paths),

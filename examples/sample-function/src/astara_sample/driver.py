@@ -13,7 +13,7 @@ import msgspec
 
 from astara_appliance.drivers import base, functions
 from astara_appliance.system import process
-from astara_contract.types import Cidr  # noqa: TC001 - msgspec reads it at run time
+from astara_contract.types import Cidr
 
 if TYPE_CHECKING:
     from astara_appliance.system.paths import Paths

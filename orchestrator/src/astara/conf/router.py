@@ -22,6 +22,48 @@ OPTS = [
         deprecated_name="akanda_mgt_service_port",
         help="Port of the appliance's API.",
     ),
+    cfg.BoolOpt(
+        "bgp",
+        default=False,
+        help="Whether appliances speak BGP with the gateways of their external subnets, IPv4 and "
+        "IPv6: floating IPs, IPv6 prefixes of tenants and IPv4 prefixes that are not translated "
+        "are announced. Off by default: the gateways must expect it.",
+    ),
+    cfg.IntOpt(
+        "asn",
+        default=64512,
+        min=1,
+        max=4294967295,
+        deprecated_group="DEFAULT",
+        help="Autonomous system of the appliances. The default is the first private one.",
+    ),
+    cfg.IntOpt(
+        "neighbor_asn",
+        default=64512,
+        min=1,
+        max=4294967295,
+        deprecated_group="DEFAULT",
+        help="Autonomous system of the gateways; the same as asn makes the sessions internal.",
+    ),
+    cfg.StrOpt(
+        "bgp_password",
+        default="",
+        secret=True,
+        help="Key of TCP MD5 (RFC 2385) of all sessions: up to 80 printable ASCII characters but "
+        "blank, quote and backslash. None by default.",
+    ),
+    cfg.BoolOpt(
+        "bgp_bfd",
+        default=False,
+        help="Whether BFD watches the gateways: three losses in 300 ms steps end a session, "
+        "instead of 240 s. The gateways must speak it.",
+    ),
+    cfg.ListOpt(
+        "bgp_accept",
+        default=[],
+        help="Prefixes within which routes of the gateways are taken (0.0.0.0/0: all). None by "
+        "default: appliances announce, but learn nothing.",
+    ),
     cfg.ListOpt(
         "functions",
         default=[],

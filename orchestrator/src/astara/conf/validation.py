@@ -5,10 +5,14 @@ log the value of a secret. Called by the preflight process before any other chil
 options of oslo.messaging and keystoneauth are registered by then.
 """
 
+import ipaddress
 import uuid
 from collections.abc import Iterator
 
+import msgspec
 from oslo_config import cfg
+
+from astara_contract import types
 
 from ..drivers.router import functions
 from . import identity
@@ -76,12 +80,25 @@ def _contradictions(conf: cfg.ConfigOpts) -> Iterator[str]:
         functions.load(conf.router.functions)
     except functions.FunctionMissing as missing:
         yield str(missing)
+    yield from _bgp(conf.router)
     if conf.alive_timeout >= conf.boot_timeout:
         yield "[DEFAULT] alive_timeout must be shorter than boot_timeout"
     if conf.error_state_cooldown > conf.error_state_cooldown_max:
         yield "[DEFAULT] error_state_cooldown must not exceed error_state_cooldown_max"
     if conf.retry_delay > conf.retry_delay_max:
         yield "[DEFAULT] retry_delay must not exceed retry_delay_max"
+
+
+def _bgp(router: cfg.ConfigOpts) -> Iterator[str]:
+    for text in router.bgp_accept:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            yield f"[router] bgp_accept: {error}"
+    try:
+        msgspec.convert(router.bgp_password, types.BgpPassword)
+    except msgspec.ValidationError:
+        yield "[router] bgp_password has a character that is not allowed, or is too long"
 
 
 def check(conf: cfg.ConfigOpts) -> None:

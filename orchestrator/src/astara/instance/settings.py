@@ -9,6 +9,8 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from ..drivers.router.bgp import Policy
+
 LOG = logging.getLogger(__name__)
 
 
@@ -30,6 +32,7 @@ class Settings:
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
     functions: tuple[str, ...] = ()
+    bgp: Policy | None = None
 
 
 def from_conf(conf: Any) -> Settings:
@@ -49,6 +52,17 @@ def from_conf(conf: Any) -> Settings:
         dns_forwarders=tuple(conf.dns_forwarders),
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
+        bgp=_bgp(conf.router) if conf.router.bgp else None,
+    )
+
+
+def _bgp(router: Any) -> Policy:
+    return Policy(
+        asn=router.asn,
+        neighbor_asn=router.neighbor_asn,
+        password=router.bgp_password,
+        bfd=router.bgp_bfd,
+        accept=tuple(router.bgp_accept),
     )
 
 

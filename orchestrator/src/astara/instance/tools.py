@@ -57,6 +57,7 @@ class Tools:
             metadata_secret=settings.metadata_secret,
             dns_forwarders=settings.dns_forwarders,
             dns_domain=settings.dns_domain,
+            bgp=settings.bgp,
             functions=functions.load(settings.functions),
         )
         self._lock = threading.Lock()

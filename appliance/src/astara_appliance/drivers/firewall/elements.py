@@ -45,6 +45,7 @@ def elements(
         _translation(document, of),
         _advertising(of),
         _peers(document),
+        _bgp(document),
     ):
         for name, items in part.items():
             wanted[name].update(items)
@@ -182,6 +183,15 @@ def _peers(document: "Document") -> dict[str, set[str]]:
     peers = [ipaddress.ip_address(text) for text in pair.peers] if pair else []
     return {
         f"peer{version}": {str(peer) for peer in peers if peer.version == version}
+        for version in (4, 6)
+    }
+
+
+def _bgp(document: "Document") -> dict[str, set[str]]:
+    neighbors = document.bgp.neighbors if document.bgp else ()
+    addresses = [ipaddress.ip_address(neighbor.address) for neighbor in neighbors]
+    return {
+        f"bgp{version}": {str(item) for item in addresses if item.version == version}
         for version in (4, 6)
     }
 

@@ -45,6 +45,8 @@ SETS: dict[str, tuple[str, bool]] = {
     "connected6": ("ipv6_addr", True),
     "source4": ("ifname . ipv4_addr", True),  # who may send on which tenant interface
     "source6": ("ifname . ipv6_addr", True),
+    "bgp4": ("ipv4_addr", False),  # who may speak BGP and BFD, on external networks
+    "bgp6": ("ipv6_addr", False),
     "peer4": ("ipv4_addr", False),  # the other one of a pair, on management
     "peer6": ("ipv6_addr", False),
     "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
@@ -90,7 +92,13 @@ _CHAINS = f"""
 		ip saddr @peer4 jump input_peer
 		ip6 saddr @peer6 jump input_peer
 	}}
+	chain input_bgp {{
+		tcp dport 179 accept
+		udp dport 3784 accept
+	}}
 	chain input_external {{
+		ip saddr @bgp4 jump input_bgp
+		ip6 saddr @bgp6 jump input_bgp
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
 	}}
 	chain input_tenant {{

@@ -40,6 +40,9 @@ HOST_SYSCTLS: Mapping[str, str] = {
     "net/ipv6/conf/default/accept_ra": "0",
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/addr_gen_mode": "1",
+    # Routes with several next hops share flows, not pairs of hosts: ports count.
+    "net/ipv4/fib_multipath_hash_policy": "1",
+    "net/ipv6/fib_multipath_hash_policy": "1",
     # The strictest of "all" and the device counts for these, so "all" leaves the choice to the
     # device.
     "net/ipv4/conf/all/rp_filter": "0",

@@ -19,6 +19,7 @@ from astara_contract import document as contract
 from astara_contract import metadata, types
 
 from ...clients import topology
+from . import bgp as bgp_sessions
 from . import needs
 from .functions import Function, sections
 
@@ -46,6 +47,7 @@ class Site:
     metadata_secret: str = ""
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
+    bgp: bgp_sessions.Policy | None = None
     functions: tuple[Function, ...] = ()
 
 
@@ -77,6 +79,9 @@ def build(
             enable_snat=router.enable_snat,
             dns_forwarders=site.dns_forwarders,
             dns_domain=site.dns_domain,
+            asn=site.bgp.asn if site.bgp else 64512,
+            neighbor_asn=site.bgp.neighbor_asn if site.bgp else 64512,
+            bgp=bgp_sessions.sessions(site.bgp, external),
             functions=sections(router, site.functions) if active else {},
             orchestrator=contract.Orchestrator(
                 address=site.address,
