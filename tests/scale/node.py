@@ -61,6 +61,8 @@ management_network_id = {world.MANAGEMENT_NETWORK}
 management_subnet_id = {world.MANAGEMENT_SUBNET}
 interface_driver = null
 metadata_proxy_shared_secret = simulated
+[tls]
+enabled = false
 [router]
 image_uuid = {world.IMAGE}
 instance_flavor = {world.FLAVOR}

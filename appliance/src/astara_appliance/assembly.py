@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import clock, facts, inventory, pipeline, store, watch
 from .api import routes, views
 from .drivers import registry
-from .system import files
+from .system import files, tls
 
 if TYPE_CHECKING:
     import flask
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .system.paths import Paths
 
 
-def assemble(paths: "Paths", management_mac: str) -> "flask.Flask":
+def assemble(
+    paths: "Paths", management_mac: str, keeper: "tls.Gatekeeper | None" = None
+) -> "flask.Flask":
     """Return the application; the watch loops run, the first repair is on its way."""
     for directory in (paths.state_dir, paths.run_dir):
         files.remove_leftovers(directory)
@@ -31,5 +33,12 @@ def assemble(paths: "Paths", management_mac: str) -> "flask.Flask":
         started_at=clock.now(),
     )
     return routes.build_app(
-        views.Parts(line=line, names=names, watch=watching, paths=paths, agent=agent)
+        views.Parts(
+            line=line,
+            names=names,
+            watch=watching,
+            paths=paths,
+            agent=agent,
+            keeper=keeper or tls.Gatekeeper(paths.run_dir, None),
+        )
     )

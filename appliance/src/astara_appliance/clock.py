@@ -35,6 +35,11 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def wall() -> float:
+    """Return the time of day in seconds since 1970."""
+    return time.time()
+
+
 def now() -> str:
     """Return the time of day as ISO 8601 in UTC."""
     return _iso(time.time())

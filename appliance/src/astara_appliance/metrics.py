@@ -11,8 +11,9 @@ from prometheus_client import exposition as text_format
 from prometheus_client import metrics_core as core
 
 from astara_contract import facts as contract_facts
+from astara_contract import tls
 
-from . import facts, inventory, ledger, pipeline, watch
+from . import clock, facts, inventory, ledger, pipeline, watch
 from .system import host
 from .system.paths import Paths
 
@@ -27,10 +28,12 @@ def exposition(
     names: facts.NicNames,
     paths: Paths,
     agent: inventory.Agent,
+    certificate: tls.Shown,
 ) -> str:
     """Return all metrics in the text format."""
     families = [
         *_about_agent(agent),
+        *_about_certificate(certificate),
         *_about_pushes(line),
         *_about_drivers(line),
         *_about_network(reachable, names),
@@ -55,6 +58,15 @@ def _about_agent(agent: inventory.Agent) -> Iterator[core.Metric]:
     yield info
     yield _one("agent_resident_bytes", "Resident memory of the agent.", 1024 * host.resident_kib())
     yield _one("uptime_seconds", "Seconds since the kernel started.", host.uptime_s())
+
+
+def _about_certificate(shown: tls.Shown) -> Iterator[core.Metric]:
+    if shown.tls:
+        now = clock.wall()
+        text = "Seconds since the certificate of the API began."
+        yield _one("certificate_age_seconds", text, now - shown.not_before)
+        text = "Seconds until the certificate of the API ends; negative if renewals were missed."
+        yield _one("certificate_left_seconds", text, shown.not_after - now)
 
 
 def _about_pushes(line: pipeline.Pipeline) -> Iterator[core.Metric]:

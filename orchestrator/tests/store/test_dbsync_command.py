@@ -24,13 +24,13 @@ def test_a_database_goes_up_and_down(dbsync):
     before = dbsync("check")
     assert before.returncode == 1
     assert "run astara-dbsync upgrade" in before.stdout
-    assert "revision 0001" in dbsync("upgrade").stdout
+    assert f"revision {tables.REVISION}" in dbsync("upgrade").stdout
     assert dbsync("check").returncode == 0
     assert "0001  applied" in dbsync("history").stdout
     assert "revision none" in dbsync("downgrade", "base").stdout
-    assert "revision 0001" in dbsync("stamp", "head").stdout
+    assert f"revision {tables.REVISION}" in dbsync("stamp", "head").stdout
     assert "debug_modes" in dbsync("check").stdout  # noted, but not made
-    assert "revision 0001" in dbsync("current").stdout
+    assert f"revision {tables.REVISION}" in dbsync("current").stdout
 
 
 def test_an_unknown_revision_is_an_error(dbsync):

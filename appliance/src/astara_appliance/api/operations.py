@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from astara_contract import document as contract
 from astara_contract import facts as contract_facts
-from astara_contract import status
+from astara_contract import status, tls
 
 from .. import metrics
 from . import views
@@ -129,6 +129,22 @@ TABLE: tuple[Operation, ...] = (
         "Put right what drifted, and show what is left",
         contract_facts.Drift,
         refusals=(503,),
+    ),
+    Operation(
+        "GET",
+        "/v1/system/tls",
+        views.show_tls,
+        "Tell how long the certificate of the API is valid",
+        tls.Shown,
+    ),
+    Operation(
+        "PUT",
+        "/v1/system/tls",
+        views.put_tls,
+        "Serve new connections with another certificate",
+        tls.Shown,
+        body=tls.Bundle,
+        refusals=(400, 413, 415),
     ),
     Operation(
         "GET",

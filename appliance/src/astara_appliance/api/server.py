@@ -25,7 +25,7 @@ from gunicorn.app import base as gunicorn_base
 from gunicorn.workers import gthread
 
 from .. import clock
-from ..system import management
+from ..system import management, tls
 
 LOG = logging.getLogger(__name__)
 
@@ -37,9 +37,20 @@ HANG_S = 60
 """After so long without a sign of life of the main thread, the kernel ends the process."""
 
 
-def serve(listeners: Sequence[socket.socket], build: Callable[[], Any]) -> None:
-    """Answer on `listeners` with the application that `build` returns, until SIGTERM."""
+def serve(
+    listeners: Sequence[socket.socket],
+    build: Callable[[], Any],
+    keeper: tls.Gatekeeper | None = None,
+) -> None:
+    """Answer on `listeners` with the application that `build` returns, until SIGTERM.
+
+    With a certificate each connection is TLS, in the context that counts when it begins.
+    """
     application = _Application(build)
+    if keeper is not None and keeper.shown.tls:
+        # gunicorn takes a connection for TLS if a file is named, and asks the hook for a context.
+        application.cfg.set("certfile", "held-by-the-gatekeeper")
+        application.cfg.set("ssl_context", lambda conf, default: keeper.context())
     settings = application.cfg
     worker = _Worker(
         age=1,

@@ -17,10 +17,11 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import facts as contract_facts
 from astara_contract import status
+from astara_contract import tls as contract_tls
 
 from .. import facts, inventory, ledger, metrics, pipeline, store, watch
 from ..pair import role
-from ..system import memory, process
+from ..system import memory, process, tls
 from ..system.paths import Paths
 
 LONGEST_TRIAL_S = 3600
@@ -38,6 +39,7 @@ class Parts:
     watch: watch.Watch
     paths: Paths
     agent: inventory.Agent
+    keeper: tls.Gatekeeper
 
 
 def base(parts: Parts) -> str:
@@ -126,6 +128,19 @@ def put_role(parts: Parts) -> status.RoleState:
     return role.hand_over(parts.paths)
 
 
+def show_tls(parts: Parts) -> contract_tls.Shown:
+    """Tell about the certificate, and never the key."""
+    return parts.keeper.shown
+
+
+def put_tls(parts: Parts) -> contract_tls.Shown:
+    """Serve new connections with another certificate."""
+    try:
+        return parts.keeper.replace(_told(contract_tls.Bundle))
+    except tls.BundleError as error:
+        raise contract_errors.ContractError("$", str(error)) from None
+
+
 def show_facts(parts: Parts) -> contract_facts.Facts:
     """Tell what the appliance is made of."""
     return inventory.take(parts.agent, parts.line.driver_names, parts.names, parts.paths)
@@ -144,7 +159,12 @@ def repair_drift(parts: Parts) -> contract_facts.Drift:
 def show_metrics(parts: Parts) -> str:
     """Count and measure, for Prometheus."""
     return metrics.exposition(
-        parts.line, parts.watch.reachability, parts.names, parts.paths, parts.agent
+        parts.line,
+        parts.watch.reachability,
+        parts.names,
+        parts.paths,
+        parts.agent,
+        parts.keeper.shown,
     )
 
 

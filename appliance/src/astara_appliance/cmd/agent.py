@@ -9,11 +9,15 @@ import argparse
 import logging
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from .. import assembly
 from ..api import server
-from ..system import config_drive, management, management_nic, memory, netlink
+from ..system import config_drive, management, management_nic, memory, netlink, tls
 from ..system.paths import Paths
+
+if TYPE_CHECKING:
+    from astara_contract import tls as contract
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,16 +44,18 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         management.check(settings)
         device = management_nic.bring_up(settings)
+        keeper = tls.Gatekeeper(paths.run_dir, _bundle(paths))
         listeners = server.open_listeners(settings, device)
     except (
         management.ManagementError,
         config_drive.ConfigDriveError,
         netlink.NetlinkRefused,
+        tls.BundleError,
         OSError,
     ) as error:
         print(f"astara-appliance: {error}", file=sys.stderr)
         return 1
-    server.serve(listeners, lambda: assembly.assemble(paths, settings.mac))
+    server.serve(listeners, lambda: assembly.assemble(paths, settings.mac, keeper), keeper)
     return 0
 
 
@@ -62,6 +68,22 @@ def _settings(paths: Paths) -> management.Management | None:
         if settings is not None:
             management.save(paths.state_dir, settings)
     return settings
+
+
+def _bundle(paths: Paths) -> "contract.Bundle | None":
+    """Return the newest certificate that there is; None if boot gave none: then plaintext.
+
+    Whoever writes the user data decides, and rules this appliance anyhow.
+    """
+    bundle = tls.load(paths.run_dir)
+    if bundle is None:
+        boot = config_drive.read(config_drive.MOUNTED_AT)
+        bundle = boot.tls if boot is not None else None
+        if bundle is not None:
+            tls.save(paths.run_dir, bundle)
+    if bundle is None:
+        logging.getLogger(__name__).warning("tls-off reason=the user data has no certificate")
+    return bundle
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import sys
 
-from ..system import config_drive, management, management_nic, netlink, ssh_keys
+from ..system import config_drive, management, management_nic, netlink, ssh_keys, tls
 from ..system.paths import Paths
 
 
@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         device = management_nic.bring_up(settings)
         if boot is not None:
             ssh_keys.install(boot.ssh_keys)
+            if boot.tls is not None and tls.load(paths.run_dir) is None:
+                tls.save(paths.run_dir, boot.tls)
     except (
         management.ManagementError,
         config_drive.ConfigDriveError,

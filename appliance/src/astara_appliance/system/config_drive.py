@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from astara_contract import tls as contract_tls
+
 from . import files, management, process
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class BootData:
 
     management: management.Management | None
     ssh_keys: tuple[str, ...]
+    tls: contract_tls.Bundle | None = None
 
 
 def read(mounted_at: pathlib.Path) -> BootData | None:
@@ -64,7 +67,15 @@ def parse(user_data: str) -> BootData:
     return BootData(
         management=None if ours is None else _management(ours),
         ssh_keys=tuple(_ssh_keys(raw.get("users"))),
+        tls=None if not isinstance(ours, dict) or "tls" not in ours else _tls(ours["tls"]),
     )
+
+
+def _tls(raw: Any) -> contract_tls.Bundle:
+    try:
+        return msgspec.convert(raw, contract_tls.Bundle)
+    except msgspec.ValidationError as error:
+        raise ConfigDriveError(f"user data: astara.tls: {error}") from error
 
 
 def _management(raw: Any) -> management.Management:

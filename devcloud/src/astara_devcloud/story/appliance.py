@@ -4,21 +4,48 @@ Reads with the service's credentials, over the management network and through th
 changes nothing, except where a step says that it breaks something.
 """
 
+import functools
 import json
 import os
 import signal
+import ssl
+import subprocess
+import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astara_devcloud import layout
 from astara_devcloud.story import probes
 
 if TYPE_CHECKING:
     import openstack.connection
 
 API_PORT = 5000
-_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@functools.lru_cache(maxsize=1)
+def _opener() -> urllib.request.OpenerDirector:
+    """Ask as the orchestrator does: with a client certificate, which its own tool hands out.
+
+    Whose certificate the appliance shows is for the orchestrator to check; here it is enough that
+    one of its authorities signed it.
+    """
+    with tempfile.TemporaryDirectory(prefix="astara-client-") as directory:
+        program = Path(sys.executable).with_name("astara-pki")
+        config = layout.current_layout().etc / "orchestrator.ini"
+        argv = [str(program), "--config-file", str(config), "export", directory]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise probes.ProbeError(f"astara-pki export: {done.stderr.strip()}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(f"{directory}/authorities.pem")
+        context.load_cert_chain(f"{directory}/client.pem")
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers)
 
 
 class Appliance:
@@ -61,7 +88,7 @@ class Appliance:
         address = self.address()
         host = f"[{address}]" if ":" in address else address
         try:
-            with _WITHOUT_PROXY.open(f"http://{host}:{API_PORT}/v1/status", timeout=3) as answer:
+            with _opener().open(f"https://{host}:{API_PORT}/v1/status", timeout=3) as answer:
                 return dict(json.load(answer))
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise probes.ProbeError(f"appliance at {address}: {error}") from error

@@ -13,11 +13,13 @@ from oslo_config import cfg
 
 from astara_contract import document as contract
 
+from .. import store
 from ..clients import appliance, connect, errors
 from ..drivers.router import needs
 from ..instance import failures, management, ports, probe, settings
 from ..instance.tools import Tools
 from ..machine import instance_port
+from ..pki import trust
 from . import messages
 
 _SECRETS = ("_key", "password", "secret", "psk")
@@ -31,6 +33,7 @@ class Appliances:
         self._lock = threading.Lock()
         self._tools: Tools | None = None
         self._cloud: connect.Cloud | None = None
+        self._store: store.Store | None = None
 
     def _open(self) -> tuple[connect.Cloud, Tools]:
         with self._lock:
@@ -39,8 +42,12 @@ class Appliances:
                 own = management.recorded_address(self._conf.state_path)
                 with failures.translated():
                     cloud = connect.open_cloud(self._conf)
+                self._store = store.store_of(self._conf)
                 http = appliance.Appliances(
-                    values.api_port, values.alive_timeout_s, values.config_timeout_s
+                    values.api_port,
+                    values.alive_timeout_s,
+                    values.config_timeout_s,
+                    trust.from_conf(self._conf, self._store),
                 )
                 self._cloud = cloud
                 self._tools = Tools(cloud.neutron, cloud.nova, http, values, own)
@@ -68,7 +75,7 @@ class Appliances:
             address = tools.address_of(plug.management)
             if address is None:
                 raise instance_port.Retry("the management port has no address")
-            running = tools.appliances.committed(address)
+            running = tools.appliances.committed(address, router_id)
         committed = running.configuration
         return messages.Documents(
             id=router_id,
@@ -98,6 +105,8 @@ class Appliances:
         with self._lock:
             if self._tools is not None:
                 self._tools.appliances.close()
+            if self._store is not None:
+                self._store.close()
 
 
 def _text(document: contract.Document) -> str:

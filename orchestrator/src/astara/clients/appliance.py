@@ -3,7 +3,8 @@
 Decides nothing. Must never follow a proxy of the environment (appliances live on the management
 network only) and never wait beyond the deadline it was given. Each call has a connection of its
 own: kept ones would hold a thread of each appliance between polls. Plain ``http.client``, because
-there is a call per appliance and health period. Called by ``instance`` only.
+there is a call per appliance and health period. With a ``trust`` it speaks TLS 1.3 and checks that
+it is the one true appliance of the router that answers. Called by ``instance`` only.
 
 Errors are those of ``errors``, and those that only an appliance can give:
 
@@ -15,17 +16,24 @@ ServiceError
 
 import dataclasses
 import http.client
-from typing import TypeVar
+import ssl
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import status as observed
+from astara_contract import tls
 
 from .. import clock, metrics
 from . import errors
 from .rest import CallCount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..pki.trust import Trust, Way
 
 T = TypeVar("T")
 
@@ -63,97 +71,149 @@ class _Push:
     """A document on its way, and the epoch of its sender."""
 
     body: bytes
-    epoch: int
+    epoch: int | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/json", "Astara-Epoch": str(self.epoch)}
+        epoch = {} if self.epoch is None else {"Astara-Epoch": str(self.epoch)}
+        return {"Content-Type": "application/json", **epoch}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Call:
+    """What to ask whom; `router_id` tells which certificate is the right one."""
+
+    method: str
+    address: str
+    path: str
+    router_id: str
+    timeout_s: float
+    push: _Push | None = None
+
+    @property
+    def operation(self) -> str:
+        return f"{self.method} {self.path} of {self.address}"
 
 
 class Appliances:
     """The calls to appliances; safe to share between threads."""
 
-    def __init__(self, port: int, alive_timeout_s: float, config_timeout_s: float):
+    def __init__(
+        self,
+        port: int,
+        alive_timeout_s: float,
+        config_timeout_s: float,
+        trust: "Trust | None" = None,
+    ):
         self._port = port
+        self.trust = trust
         self._alive_timeout_s = alive_timeout_s
         self._config_timeout_s = config_timeout_s
         self.calls = CallCount()
 
-    def status(self, address: str) -> observed.Status:
+    def status(self, address: str, router_id: str = "") -> observed.Status:
         """Probe an appliance: alive means that it answers this in time."""
-        return self._ask("GET", address, "/v1/status", observed.Status, self._alive_timeout_s)
+        call = _Call("GET", address, "/v1/status", router_id, self._alive_timeout_s)
+        return self._ask(call, observed.Status)
 
-    def interfaces(self, address: str) -> tuple[observed.InterfaceState, ...]:
+    def interfaces(self, address: str, router_id: str = "") -> tuple[observed.InterfaceState, ...]:
         """Read the NICs that the appliance sees, with their addresses."""
         path = "/v1/system/interfaces"
-        body = self._ask("GET", address, path, observed.InterfacesBody, self._alive_timeout_s)
-        return body.interfaces
+        call = _Call("GET", address, path, router_id, self._alive_timeout_s)
+        return self._ask(call, observed.InterfacesBody).interfaces
 
-    def committed(self, address: str) -> Committed:
+    def committed(self, address: str, router_id: str = "") -> Committed:
         """Read the document that the appliance runs; it has none before its first push."""
         path = "/v1/system/config"
-        return self._ask("GET", address, path, Committed, self._config_timeout_s)
+        return self._ask(_Call("GET", address, path, router_id, self._config_timeout_s), Committed)
 
-    def configure(self, address: str, desired: contract.Document, epoch: int) -> Pushed:
+    def configure(
+        self, address: str, desired: contract.Document, epoch: int, router_id: str = ""
+    ) -> Pushed:
         """Push the whole desired document and wait until it is applied."""
         push = _Push(contract.encode(desired), epoch)
-        timeout_s = self._config_timeout_s
-        return self._ask("PUT", address, "/v1/system/config", Pushed, timeout_s, push)
+        path = "/v1/system/config"
+        return self._ask(
+            _Call("PUT", address, path, router_id, self._config_timeout_s, push), Pushed
+        )
+
+    def renew(self, address: str, bundle: tls.Bundle, router_id: str) -> tls.Shown:
+        """Give an appliance its next certificate."""
+        push = _Push(msgspec.json.encode(bundle))
+        path = "/v1/system/tls"
+        return self._ask(
+            _Call("PUT", address, path, router_id, self._alive_timeout_s, push), tls.Shown
+        )
 
     def close(self) -> None:
         """Nothing is kept between calls."""
 
-    def _ask(
-        self,
-        method: str,
-        address: str,
-        path: str,
-        answer: type[T],
-        timeout_s: float,
-        push: _Push | None = None,
-    ) -> T:
-        operation = f"{method} {path} of {address}"
-        self.calls.add(f"{method} {path}")
-        kind = "configure" if push is not None else path.rpartition("/")[2]
+    def _ask(self, call: _Call, answer: type[T]) -> T:
+        self.calls.add(f"{call.method} {call.path}")
+        last = call.path.rpartition("/")[2]
+        kind = "configure" if call.method == "PUT" and last == "config" else last
         begin = clock.SYSTEM.monotonic()
         try:
-            code, content = self._exchange(operation, method, address, path, timeout_s, push)
+            code, content = self._exchange(call)
         except errors.Unavailable:
             metrics.APPLIANCE_SILENT.labels(kind).inc()
             raise
         metrics.APPLIANCE_SECONDS.labels(kind).observe(clock.SYSTEM.monotonic() - begin)
         if code >= 400:
-            raise _refusal(operation, code, content)
+            raise _refusal(call.operation, code, content)
         try:
             return msgspec.json.decode(content, type=answer)
         except msgspec.MsgspecError as error:
-            raise errors.BadAnswer("appliance", operation, str(error), code) from error
+            raise errors.BadAnswer("appliance", call.operation, str(error), code) from error
 
-    def _exchange(
-        self,
-        operation: str,
-        method: str,
-        address: str,
-        path: str,
-        timeout_s: float,
-        push: _Push | None,
-    ) -> tuple[int, bytes]:
-        """Send and read within ``timeout_s`` in all; the timeouts of sockets are per packet."""
-        deadline = clock.SYSTEM.monotonic() + timeout_s
-        connect_s = min(timeout_s, self._alive_timeout_s)
-        link = http.client.HTTPConnection(address, self._port, timeout=connect_s)
+    def _exchange(self, call: _Call) -> tuple[int, bytes]:
+        """Send and read within the call's time in all; the timeouts of sockets are per packet.
+
+        What TLS refused was not processed, so the next way may be tried.
+        """
+        deadline = clock.SYSTEM.monotonic() + call.timeout_s
+        reason = "no way to it"
         try:
-            link.connect()
-            link.sock.settimeout(timeout_s)
-            body, headers = (push.body, push.headers) if push is not None else (None, {})
-            link.request(method, path, body, {**headers, "Connection": "close"})
-            answer = link.getresponse()
-            return answer.status, _read(operation, answer, deadline)
+            for way in self._ways(call):
+                try:
+                    return self._exchange_by(way, call, deadline)
+                except (ssl.SSLError, ConnectionResetError) as error:
+                    if way is None or way.context is None:
+                        raise
+                    reason = f"{type(error).__name__}: {error}"
+                if clock.SYSTEM.monotonic() > deadline:
+                    break
         except (OSError, http.client.HTTPException) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise errors.Unavailable("appliance", operation, reason) from error
+            raise errors.Unavailable("appliance", call.operation, reason) from error
+        raise errors.Unavailable("appliance", call.operation, reason)
+
+    def _ways(self, call: _Call) -> "Iterator[Way | None]":
+        return iter((None,)) if self.trust is None else self.trust.ways(call.router_id)
+
+    def _exchange_by(self, way: "Way | None", call: _Call, deadline: float) -> tuple[int, bytes]:
+        connect_s = min(call.timeout_s, self._alive_timeout_s)
+        link = http.client.HTTPConnection(call.address, self._port, timeout=connect_s)
+        try:
+            link.connect()
+            if way is not None and way.context is not None:
+                self._secure(link, way, call.router_id)
+            link.sock.settimeout(call.timeout_s)
+            push = call.push
+            body, headers = (push.body, push.headers) if push is not None else (None, {})
+            link.request(call.method, call.path, body, {**headers, "Connection": "close"})
+            answer = link.getresponse()
+            return answer.status, _read(call.operation, answer, deadline)
         finally:
             link.close()
+
+    def _secure(self, link: http.client.HTTPConnection, way: "Way", router_id: str) -> None:
+        """Shake hands on a connection and look at what the appliance shows."""
+        if way.context is None or self.trust is None:
+            return
+        secured = way.context.wrap_socket(link.sock, server_hostname=way.name)
+        link.sock = secured
+        self.trust.seen(router_id, way, secured.getpeercert())
 
 
 def _read(operation: str, answer: http.client.HTTPResponse, deadline: float) -> bytes:

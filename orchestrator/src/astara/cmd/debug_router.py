@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from astara_contract import tls
+
 from .. import clock, events, store
 from .. import conf as options
 from ..clients import appliance, connect, errors
@@ -23,6 +25,7 @@ from ..instance.router_instance import RouterInstance
 from ..instance.tools import Tools
 from ..machine import automaton, history, instance_port, outcome, table
 from ..machine.vocabulary import Action
+from ..pki import trust
 from ..worker import process
 
 _ACTIONS = [str(action) for action in Action if action is not Action.DELETE]
@@ -49,6 +52,10 @@ class _LookingAppliances(appliance.Appliances):
     def configure(self, address: str, *_: object) -> appliance.Pushed:
         """Refuse: a dry run."""
         raise errors.NotSent("appliance", f"PUT /v1/system/config of {address}")
+
+    def renew(self, address: str, *_: object) -> tls.Shown:
+        """Refuse: a dry run."""
+        raise errors.NotSent("appliance", f"PUT /v1/system/tls of {address}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +97,10 @@ def _debug_mode(opened: store.Store, router_id: str, tenant_id: str) -> store.De
 def _dry_instance(conf: cfg.ConfigOpts, resource: events.Resource) -> instance_port.Instance:
     values = settings.from_conf(conf)
     cloud = connect.open_cloud(conf, read_only=True)
-    http = _LookingAppliances(values.api_port, values.alive_timeout_s, values.config_timeout_s)
+    trusted = trust.from_conf(conf, store.store_of(conf))
+    http = _LookingAppliances(
+        values.api_port, values.alive_timeout_s, values.config_timeout_s, trusted
+    )
     address = management.recorded_address(conf.state_path)
     return RouterInstance(resource, Tools(cloud.neutron, cloud.nova, http, values, address))
 

@@ -21,12 +21,24 @@ from . import (
     process,
     router,
     timing,
+    tls,
     validation,
 )
 
 PROJECT = "astara-orchestrator"
 DEFAULT_FILE = "/etc/astara/orchestrator.ini"
-_CONCERNS = (process, timing, management, metadata, api, router, audit, database, coordination)
+_CONCERNS = (
+    process,
+    timing,
+    management,
+    metadata,
+    api,
+    router,
+    audit,
+    database,
+    coordination,
+    tls,
+)
 
 CONF = cfg.CONF
 

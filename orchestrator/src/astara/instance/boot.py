@@ -92,6 +92,7 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, imag
     if plug.management is None:
         raise instance_port.Retry(f"no management port for router {router.id}")
     nic = tools.management_nic(plug.management)
+    trust = tools.appliances.trust
     first_boot = userdata.FirstBoot(
         router_id=router.id,
         mac_address=nic.mac_address,
@@ -99,6 +100,7 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, imag
         mtu=nic.mtu,
         api_port=tools.settings.api_port,
         ssh_public_key=tools.settings.ssh_public_key,
+        tls=trust.first(router.id) if trust is not None else None,
     )
     request = ServerRequest(
         name=names.server(router.id),

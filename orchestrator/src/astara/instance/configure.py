@@ -49,7 +49,9 @@ def _push(
     """Push under our epoch, which is higher than any that the appliance has told of."""
     seen = memory.status.epoch if memory.status is not None else 0
     try:
-        pushed = tools.appliances.configure(address, desired, tools.fence.epoch(router_id, seen))
+        pushed = tools.appliances.configure(
+            address, desired, tools.fence.epoch(router_id, seen), router_id
+        )
         metrics.PUSHES.labels("applied").inc()
         return pushed
     except appliance.StaleEpoch as error:

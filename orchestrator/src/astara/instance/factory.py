@@ -9,6 +9,7 @@ from ..clients.connect import Cloud, open_cloud
 from ..cluster import fence, node
 from ..conf import CONF
 from ..machine import instance_port
+from ..pki import trust
 from . import failures, management, settings
 from .briefing import Briefings
 from .router_instance import RouterInstance
@@ -68,6 +69,9 @@ def from_cloud(
     opened: store.Store | None = None,
 ) -> Factory:
     """Make a factory from open clients; it closes the store with them."""
-    appliances = Appliances(values.api_port, values.alive_timeout_s, values.config_timeout_s)
+    trusted = trust.from_conf(CONF, opened) if opened is not None else None
+    appliances = Appliances(
+        values.api_port, values.alive_timeout_s, values.config_timeout_s, trusted
+    )
     tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address, own)
     return Factory(cloud, tools, opened)

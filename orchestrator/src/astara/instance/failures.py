@@ -3,6 +3,7 @@
 ServiceError            -> InstanceError
   Unavailable, Busy        Retry           somebody is away or in the middle of something
   NotFound                 Retry           it vanished between two reads: look again
+  StoreError               Retry           whose certificate is the right one cannot be read
   ApplyFailed              ConfigureFailed
   NeedsOperator            OperatorError
   Rejected (and below)     OperatorError   a bug or a mismatch of versions, named in the text
@@ -13,6 +14,7 @@ Wraps every verb of an instance and the pages of the inventory.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .. import store
 from ..clients import appliance, errors
 from ..machine import instance_port
 
@@ -24,7 +26,7 @@ def translated() -> Iterator[None]:
         yield
     except errors.Unavailable as error:
         raise instance_port.Retry(str(error), error.retry_after_s) from error
-    except (errors.Busy, errors.NotFound) as error:
+    except (errors.Busy, errors.NotFound, store.StoreError) as error:
         raise instance_port.Retry(str(error)) from error
     except appliance.ApplyFailed as error:
         raise instance_port.ConfigureFailed(str(error)) from error

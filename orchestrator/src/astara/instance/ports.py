@@ -37,6 +37,11 @@ class Plug:
         return frozenset(port.mac_address.lower() for port in ports)
 
 
+def router_of(port: Port) -> str:
+    """Return the router that a port of ours serves."""
+    return port.description.removeprefix(MARK)
+
+
 def sort(found: Iterable[Port], needed: Collection[str], management_network_id: str) -> Plug:
     """Sort the ports that were found by what they are for.
 

@@ -13,7 +13,7 @@ from ..clients import errors, topology
 from ..clients.neutron import Port
 from ..clients.nova import Server
 from ..drivers.router import document, needs
-from . import names, ports, verdict
+from . import names, ports, renewal, verdict
 from .briefing import Briefing
 from .memory import Memory, Wanted
 from .tools import Tools
@@ -67,10 +67,12 @@ def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
 def probe(tools: Tools, memory: Memory, management: Port | None) -> bool:
     """Ask the appliance for its status; say whether it answered."""
     address = tools.address_of(management)
+    router_id = ports.router_of(management) if management is not None else ""
     memory.status = None
     if address is not None:
         try:
-            memory.status = tools.appliances.status(address)
+            memory.status = tools.appliances.status(address, router_id)
+            renewal.renew_if_due(tools, router_id, address)
         except errors.Unavailable as error:
             LOG.debug("appliance.silent address=%s reason=%s", address, error.reason)
         except errors.ServiceError as error:

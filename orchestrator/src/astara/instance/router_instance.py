@@ -213,6 +213,8 @@ class RouterInstance:
                 return self._enter(InstanceState.GONE if gone else InstanceState.DOWN)
             if stop.ports_remain(self._tools, self._memory, router_id):
                 return self._enter(InstanceState.RESTART_NEEDED)
+            if self._tools.appliances.trust is not None:
+                self._tools.appliances.trust.end(router_id)
             self._tools.fence.end(router_id)
             return self._enter(InstanceState.GONE)
 

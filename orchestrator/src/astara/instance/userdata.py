@@ -2,13 +2,18 @@
 
 It is a cloud-config whose body is JSON (JSON is YAML), so that cloud-init as well as the agent's
 own small reader understand it. It holds only what is needed until the first push: the management
-address, and who may log in. Called by ``boot``.
+address, who may log in, and the first certificate with its key. Must never be logged. Called by
+``boot``.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
+
+from astara_contract import tls as contract_tls
 
 BOOT_COMMAND = "/usr/local/bin/astara-configure-management"
 
@@ -23,6 +28,7 @@ class FirstBoot:
     mtu: int | None
     api_port: int
     ssh_public_key: str = ""
+    tls: contract_tls.Bundle | None = None
 
 
 def render(boot: FirstBoot) -> str:
@@ -45,6 +51,7 @@ def _cloud_config(boot: FirstBoot) -> Mapping[str, Any]:
                 "mtu": boot.mtu,
                 "routes": [],
             },
+            **({} if boot.tls is None else {"tls": msgspec.to_builtins(boot.tls)}),
         },
     }
 

@@ -15,7 +15,7 @@ processes that need it do.
 
 from typing import Any
 
-from . import database, debug_modes, ownership, schema
+from . import certificates, database, debug_modes, ownership, schema
 from .debug_modes import DebugMode, Scope
 from .errors import NotMigrated, StoreError, Unavailable
 from .ownership import Ownership
@@ -40,6 +40,7 @@ class Store:
         self.base = base
         self.debug = debug_modes.DebugModes(base)
         self.epochs = ownership.Epochs(base)
+        self.certificates = certificates.Certificates(base)
 
     def make_ready(self) -> None:
         """Make sure that the schema is the one needed: migrate our own file, or complain.
