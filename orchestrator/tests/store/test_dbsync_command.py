@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from astara.store import tables
+
 
 @pytest.fixture
 def dbsync(tmp_path):

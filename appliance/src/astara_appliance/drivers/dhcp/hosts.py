@@ -27,8 +27,9 @@ def reservation_lines(served: Sequence[Served]) -> list[str]:
     lines = []
     for link in {item.link.device: item.link for item in served}.values():
         cidrs = [item.cidr for item in served if item.link is link and item.reserves]
+        taken: set[str] = set()
         for allocation in link.network.allocations:
-            lines += _lines(allocation, cidrs)
+            lines += _lines(allocation, cidrs, taken)
     return lines
 
 
@@ -66,8 +67,11 @@ def host_names(hostname: str, domain: str) -> list[str]:
     return [*(f"{label}.{under}" for under in domains), label]
 
 
-def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]:
+def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork], taken: set[str]) -> list[str]:
     """Return one line for each IPv4 address; the first also holds those of IPv6.
+
+    An address that an earlier allocation has `taken` is left out: dnsmasq would refuse the file,
+    and with it every host, for a port that two others were given the address of.
 
     No tag is set here: dnsmasq 2.90 dies at SIGHUP of a tag in this file when the host has a lease
     (`config` sets it by dhcp-mac instead).
@@ -75,7 +79,8 @@ def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork]) -> list[str]
     offered = [
         ipaddress.ip_address(text) for text, by_dhcp in allocation.ip_addresses.items() if by_dhcp
     ]
-    reserved = [ip for ip in offered if any(ip in cidr for cidr in cidrs)]
+    reserved = [ip for ip in offered if str(ip) not in taken and any(ip in cidr for cidr in cidrs)]
+    taken.update(str(ip) for ip in reserved)
     v4 = [str(ip) for ip in sorted(ip for ip in reserved if ip.version == 4)]
     v6 = [f"[{ip}]" for ip in sorted(ip for ip in reserved if ip.version == 6)]
     groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
