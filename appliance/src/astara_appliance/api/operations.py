@@ -144,7 +144,7 @@ TABLE: tuple[Operation, ...] = (
         "Serve new connections with another certificate",
         tls.Shown,
         body=tls.Bundle,
-        refusals=(400, 413, 415),
+        refusals=(400, 409, 413, 415),
     ),
     Operation(
         "GET",

@@ -15,7 +15,7 @@ from werkzeug import exceptions
 from astara_contract import errors as contract_errors
 
 from .. import errors
-from ..system import memory, process
+from ..system import memory, process, tls
 from . import openapi, operations, views
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _add_error_handlers(app: flask.Flask) -> None:
     app.register_error_handler(exceptions.HTTPException, _refused)
     app.register_error_handler(contract_errors.ContractError, _invalid)
     app.register_error_handler(errors.PushError, _not_done)
+    app.register_error_handler(tls.BundleError, _not_ours)
     app.register_error_handler(process.CommandFailed, _command_failed)
     app.register_error_handler(Exception, _broken)
 
@@ -112,6 +113,10 @@ def _not_done(error: errors.PushError) -> flask.Response:
         )
     number, code = _PUSH_ERRORS[type(error)]
     return _error(number, code=code, reason=str(error))
+
+
+def _not_ours(error: tls.BundleError) -> flask.Response:
+    return _error(409, code="certificate-refused", reason=str(error))
 
 
 def _command_failed(error: process.CommandFailed) -> flask.Response:

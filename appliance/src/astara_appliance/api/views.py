@@ -135,10 +135,7 @@ def show_tls(parts: Parts) -> contract_tls.Shown:
 
 def put_tls(parts: Parts) -> contract_tls.Shown:
     """Serve new connections with another certificate."""
-    try:
-        return parts.keeper.replace(_told(contract_tls.Bundle))
-    except tls.BundleError as error:
-        raise contract_errors.ContractError("$", str(error)) from None
+    return parts.keeper.replace(_told(contract_tls.Bundle))
 
 
 def show_facts(parts: Parts) -> contract_facts.Facts:
