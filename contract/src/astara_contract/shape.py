@@ -110,6 +110,10 @@ class Network(_Part, frozen=True):
     v6_conf_service: Literal["static", "dhcp", "ra"] = "static"
     subnets: tuple[Subnet, ...] = ()
     allocations: tuple[Allocation, ...] = ()
+    proxy_ndp: bool = False
+    """On an external network: answer neighbour solicitations for the IPv6 addresses of internal
+    hosts, where nobody routes their prefixes to this appliance (RFC 4389). Not in a pair.
+    """
 
 
 class FloatingIP(_Part, frozen=True):

@@ -1,5 +1,6 @@
 """The document of a router: one written out in full, and what holds for any router."""
 
+import dataclasses
 import ipaddress
 import json
 import pathlib
@@ -43,6 +44,15 @@ def test_the_document_of_a_router_with_everything():
 
     assert json.loads(contract.encode(build(router))) == written
     assert build(router) == contract.parse(json.dumps(written))
+
+
+def test_proxy_ndp_is_for_external_networks_where_the_operator_asks():
+    answer = (GOLDEN / "router.json").read_bytes()
+    router = msgspec.json.decode(answer, type=topology.RouterDetail)
+    asking = dataclasses.replace(SITE, proxy_ndp=True)
+    built = document.build(router, MANAGEMENT, carriers_of(router), asking)
+    asked = {network.network_type for network in built.networks if network.proxy_ndp}
+    assert asked == {"external"}
 
 
 def test_link_local_addresses_follow_the_rfc():

@@ -16,6 +16,7 @@ from .firewall import FirewallDriver
 from .hostname import HostnameDriver
 from .interfaces import InterfacesDriver
 from .metadata import MetadataDriver
+from .neighbours import NeighboursDriver
 from .routes import RoutesDriver
 from .vrrp import VrrpDriver
 
@@ -28,6 +29,7 @@ def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
         FirewallDriver(paths),
         InterfacesDriver(paths),
         RoutesDriver(paths),
+        NeighboursDriver(paths),
         ConntrackDriver(paths),
         VrrpDriver(paths),
         BgpDriver(paths),

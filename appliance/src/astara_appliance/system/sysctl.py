@@ -23,6 +23,15 @@ def get(key: str) -> str | None:
         return None
 
 
+def devices_with(pattern: str, value: str) -> frozenset[str]:
+    """Return the network devices whose parameter `pattern` ("net/ipv6/conf/{}/proxy_ndp") has this
+    value; "all" and "default" are none.
+    """
+    folder = PROC_SYS / pattern.partition("{}")[0]
+    names = {path.name for path in folder.iterdir()} - {"all", "default"}
+    return frozenset(name for name in names if get(pattern.format(name)) == value)
+
+
 def put(key: str, value: str) -> bool:
     """Set `key` to `value` if it differs; return whether it was written. OSError if the kernel has
     none or refuses.

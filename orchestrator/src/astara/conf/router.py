@@ -64,6 +64,13 @@ OPTS = [
         help="Prefixes within which routes of the gateways are taken (0.0.0.0/0: all). None by "
         "default: appliances announce, but learn nothing.",
     ),
+    cfg.BoolOpt(
+        "proxy_ndp",
+        default=False,
+        help="Whether appliances answer neighbour solicitations on external networks for the "
+        "IPv6 addresses of their tenants' ports (RFC 4389): for a provider that takes those "
+        "prefixes for on-link instead of routing them. Pairs do not.",
+    ),
     cfg.ListOpt(
         "functions",
         default=[],

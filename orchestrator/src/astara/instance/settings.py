@@ -33,6 +33,7 @@ class Settings:
     dns_domain: str = ""
     functions: tuple[str, ...] = ()
     bgp: Policy | None = None
+    proxy_ndp: bool = False
 
 
 def from_conf(conf: Any) -> Settings:
@@ -52,6 +53,7 @@ def from_conf(conf: Any) -> Settings:
         dns_forwarders=tuple(conf.dns_forwarders),
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
+        proxy_ndp=conf.router.proxy_ndp,
         bgp=_bgp(conf.router) if conf.router.bgp else None,
     )
 

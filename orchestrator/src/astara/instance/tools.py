@@ -58,6 +58,7 @@ class Tools:
             dns_forwarders=settings.dns_forwarders,
             dns_domain=settings.dns_domain,
             bgp=settings.bgp,
+            proxy_ndp=settings.proxy_ndp,
             functions=functions.load(settings.functions),
         )
         self._lock = threading.Lock()

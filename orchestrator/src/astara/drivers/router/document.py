@@ -48,6 +48,7 @@ class Site:
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
     bgp: bgp_sessions.Policy | None = None
+    proxy_ndp: bool = False
     functions: tuple[Function, ...] = ()
 
 
@@ -65,7 +66,7 @@ def build(
     networks = [_management(management)]
     active = router.admin_state_up
     if active:
-        networks += _logical_networks(router, carriers)
+        networks += _logical_networks(router, carriers, proxy_ndp=site.proxy_ndp)
     external = [network for network in networks if network.network_type == "external"]
     return contract.canonical(
         contract.Document(
@@ -114,18 +115,22 @@ def _management(nic: Nic) -> contract.Network:
 
 
 def _logical_networks(
-    router: topology.RouterDetail, carriers: Mapping[str, Nic]
+    router: topology.RouterDetail, carriers: Mapping[str, Nic], *, proxy_ndp: bool
 ) -> list[contract.Network]:
     known = {network.id: network for network in router.networks}
     return [
-        _network(known[network_id], carriers[network_id], ports)
+        _network(known[network_id], carriers[network_id], ports, proxy_ndp=proxy_ndp)
         for network_id, ports in needs.ports_by_network(router).items()
         if network_id in known and network_id in carriers
     ]
 
 
 def _network(
-    network: topology.Network, carrier: Nic, ports: tuple[topology.RouterPort, ...]
+    network: topology.Network,
+    carrier: Nic,
+    ports: tuple[topology.RouterPort, ...],
+    *,
+    proxy_ndp: bool,
 ) -> contract.Network:
     external = any(port.device_owner == needs.GATEWAY_OWNER for port in ports)
     return contract.Network(
@@ -140,6 +145,7 @@ def _network(
         ),
         subnets=tuple(_subnet(subnet, external=external) for subnet in network.subnets),
         allocations=() if external else _allocations(network),
+        proxy_ndp=external and proxy_ndp,
     )
 
 
