@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         management.check(settings)
         device = management_nic.bring_up(settings)
-        keeper = tls.Gatekeeper(paths.run_dir, _bundle(paths))
+        keeper = tls.Gatekeeper(paths.run_dir, _bundle(paths, required=settings.tls))
         listeners = server.open_listeners(settings, device)
     except (
         management.ManagementError,
@@ -70,7 +70,7 @@ def _settings(paths: Paths) -> management.Management | None:
     return settings
 
 
-def _bundle(paths: Paths) -> "contract.Bundle | None":
+def _bundle(paths: Paths, *, required: bool) -> "contract.Bundle | None":
     """Return the newest certificate that there is; None if boot gave none: then plaintext.
 
     Whoever writes the user data decides, and rules this appliance anyhow.
@@ -81,6 +81,10 @@ def _bundle(paths: Paths) -> "contract.Bundle | None":
         bundle = boot.tls if boot is not None else None
         if bundle is not None:
             tls.save(paths.run_dir, bundle)
+    if bundle is None and required:
+        raise tls.BundleError(
+            "booted with a certificate, which is lost: attach the config drive, or rebuild"
+        )
     if bundle is None:
         logging.getLogger(__name__).warning("tls-off reason=the user data has no certificate")
     return bundle

@@ -74,6 +74,7 @@ def _settings(
         mtu=options.mtu if options.mtu is not None else base.mtu,
         api_port=base.api_port,
         routes=base.routes,
+        tls=told is not None and told.tls,
     )
 
 

@@ -84,6 +84,7 @@ def _management(raw: Any) -> management.Management:
     settings = dict(raw["management"])
     if "api_port" in raw:
         settings["api_port"] = raw["api_port"]
+    settings["tls"] = "tls" in raw
     try:
         return msgspec.convert(settings, management.Management)
     except msgspec.ValidationError as error:

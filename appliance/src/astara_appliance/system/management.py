@@ -27,6 +27,8 @@ class Management(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int | None = None
     api_port: int = API_PORT
     routes: tuple[tuple[str, str], ...] = ()
+    tls: bool = False
+    """Booted with a certificate: plaintext is out of the question from then on."""
 
 
 class ManagementError(Exception):
