@@ -344,3 +344,17 @@ def test_a_pair_has_one_other_member(peers: list[str], path: str) -> None:
 def test_what_is_no_document_at_all_is_refused(text: bytes) -> None:
     with pytest.raises(ContractError):
         contract.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("orchestrator.address", "fdca:3ba5:a17a:acda::99"),
+        ("orchestrator.host", "another-node"),
+        ("orchestrator.metadata_port", 9999),
+    ],
+)
+def test_the_digest_does_not_depend_on_who_asks(place: str, value: object) -> None:
+    assert contract.digest(contract.parse(changed(place, value))) == contract.digest(
+        contract.parse(PUSHED_SHAPE)
+    )

@@ -26,3 +26,16 @@ def test_the_key_of_one_router_does_not_serve_another():
 @pytest.mark.parametrize("garbage", ["", "0" * 64, "ü" * 64], ids=["empty", "zeros", "not ascii"])
 def test_garbage_is_not_a_signature(garbage):
     assert not metadata.verify(garbage, KEY, **CLAIM)
+
+
+def test_an_upstream_is_an_address_and_a_port():
+    assert metadata.parse_upstream("FD00::1 9697") == ("fd00::1", 9697)
+    assert metadata.parse_upstream("192.0.2.1 1") == ("192.0.2.1", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "::1", "::1 ", "::1 0", "::1 65536", "::1 -1", "x 1", "::1  1"]
+)
+def test_anything_else_is_none(text):
+    with pytest.raises(ValueError, match=r"."):
+        metadata.parse_upstream(text)

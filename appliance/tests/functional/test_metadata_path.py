@@ -53,8 +53,8 @@ class Upstream(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
     daemon_threads = True
 
-    def __init__(self, machine):
-        super().__init__((ORCHESTRATOR, PORT), Recorder, bind_and_activate=False)
+    def __init__(self, machine, port=PORT):
+        super().__init__((ORCHESTRATOR, port), Recorder, bind_and_activate=False)
         self.socket.close()
         self.socket = machine.inside(lambda: socket.socket(socket.AF_INET6))
         self.allow_reuse_address = True
@@ -383,6 +383,34 @@ def test_proxy_lives_through_agent_and_network_changes(cloud):
     cloud.push()
     assert ask(cloud.vm1)[0] == 200
     assert cloud.proxy_pid() == before
+
+
+def test_requests_go_where_the_last_probe_said(cloud):
+    """A node that takes the appliance over probes it: neither push nor restart is needed."""
+    before, pushes = cloud.proxy_pid(), cloud.host.get("/v1/status")["pushes_applied"]
+    other = Upstream(cloud.host.orchestrator, PORT + 1)
+    try:
+        probe = {"Astara-Metadata": f"{ORCHESTRATOR} {PORT + 1}"}
+        assert cloud.host.request("GET", "/v1/status", headers=probe)[0] == 200
+        asked = len(cloud.upstream.seen)
+        assert ask(cloud.vm1)[0] == 200
+        assert (len(other.seen), len(cloud.upstream.seen)) == (1, asked)
+        cloud.push()  # the document does not take that back
+        assert ask(cloud.vm1)[0] == 200
+        assert len(other.seen) == 2
+        for bad in ("", "nonsense", f"{ORCHESTRATOR} 0", f"{ORCHESTRATOR} 99999", "host 80"):
+            told = {"Astara-Metadata": bad}
+            assert cloud.host.request("GET", "/v1/status", headers=told)[0] == 200
+        assert ask(cloud.vm1)[0] == 200
+        assert len(other.seen) == 3
+    finally:
+        probe = {"Astara-Metadata": f"{ORCHESTRATOR} {PORT}"}
+        cloud.host.request("GET", "/v1/status", headers=probe)
+        other.shutdown()
+        other.server_close()
+    assert ask(cloud.vm1)[0] == 200
+    assert cloud.proxy_pid() == before
+    assert cloud.host.get("/v1/status")["pushes_applied"] == pushes
 
 
 def test_dead_proxy_is_started_again_by_the_next_push(cloud):

@@ -77,13 +77,22 @@ def encode(document: Document) -> bytes:
     return msgspec.json.encode(document, order="sorted")
 
 
+_ANY_PORT = 9697
+
+
 def digest(document: Document) -> str:
     """Return 64 hex digits that are equal for documents that ask for the same.
 
     The order of networks, subnets, allocations, routes and the like does not matter, nor does the
-    case of a MAC address; the order of name servers does.
+    case of a MAC address; the order of name servers does. Which node of the orchestrator asks
+    does not matter either: an appliance that changes hands is not configured anew.
     """
-    return hashlib.sha256(encode(canonical(document))).hexdigest()
+    owned = msgspec.structs.replace(
+        document.orchestrator, address="", host="", metadata_port=_ANY_PORT
+    )
+    return hashlib.sha256(
+        encode(msgspec.structs.replace(canonical(document), orchestrator=owned))
+    ).hexdigest()
 
 
 def canonical(document: Document) -> Document:

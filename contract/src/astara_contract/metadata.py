@@ -6,12 +6,28 @@ binds them together; pure. Used by both proxies, which must never disagree about
 
 import hashlib
 import hmac
+import ipaddress
 
 INSTANCE_HEADER = "X-Instance-ID"
 TENANT_HEADER = "X-Tenant-ID"
 ROUTER_HEADER = "X-Astara-Router-ID"
 CLIENT_HEADER = "X-Forwarded-For"
 SIGNATURE_HEADER = "X-Astara-Signature"
+
+UPSTREAM_HEADER = "Astara-Metadata"
+"""In a probe of `/v1/status`: where metadata requests go from now on, "address port".
+
+Whoever watches an appliance tells so, and an appliance that another node takes over is probed at
+once: no push is needed, and no document names a node.
+"""
+
+
+def parse_upstream(text: str) -> tuple[str, int]:
+    """Return address and port of an upstream header; ValueError if it holds none."""
+    address, _, port = text.partition(" ")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"expected an address and a port, not {text!r}")
+    return str(ipaddress.ip_address(address)), int(port)
 
 
 def derive_key(secret: str, router_id: str) -> str:

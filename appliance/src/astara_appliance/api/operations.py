@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from astara_contract import document as contract
 from astara_contract import facts as contract_facts
-from astara_contract import status, tls
+from astara_contract import metadata, status, tls
 
 from .. import metrics
 from . import views
@@ -60,9 +60,23 @@ _CONFIRM = Parameter(
 )
 _IFNAME = Parameter("ifname", "path", {"type": "string", "minLength": 1}, "Such as ge1.")
 
+_UPSTREAM = Parameter(
+    metadata.UPSTREAM_HEADER,
+    "header",
+    {"type": "string", "pattern": "^[0-9A-Fa-f:.]+ [0-9]{1,5}$"},
+    "Address and port where metadata requests go from now on.",
+)
+
 TABLE: tuple[Operation, ...] = (
     Operation("GET", "/v1/base", views.base, "Tell that the agent lives", media=TEXT),
-    Operation("GET", "/v1/status", views.show_status, "Tell what is in effect", status.Status),
+    Operation(
+        "GET",
+        "/v1/status",
+        views.show_status,
+        "Tell what is in effect",
+        status.Status,
+        parameters=(_UPSTREAM,),
+    ),
     Operation(
         "GET", "/v1/firewall/rules", views.firewall_rules, "List the firewall rules", media=TEXT
     ),

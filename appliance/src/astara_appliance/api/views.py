@@ -5,6 +5,7 @@ never decides what is applied; what it raises becomes an answer in `routes`.
 """
 
 import dataclasses
+import logging
 import math
 import re
 from typing import TypeVar
@@ -16,13 +17,16 @@ from werkzeug import exceptions
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import facts as contract_facts
-from astara_contract import status
+from astara_contract import metadata, status
 from astara_contract import tls as contract_tls
 
 from .. import facts, inventory, ledger, metrics, pipeline, store, watch
+from ..metadata_proxy import settings
 from ..pair import role
-from ..system import memory, process, tls
+from ..system import files, memory, process, tls
 from ..system.paths import Paths
+
+LOG = logging.getLogger(__name__)
 
 LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
@@ -48,8 +52,26 @@ def base(parts: Parts) -> str:
     return "astara appliance: service is active\n"
 
 
+def _learn_upstream(parts: Parts) -> None:
+    """Send metadata requests to the node that watches us now."""
+    told = flask.request.headers.get(metadata.UPSTREAM_HEADER)
+    if told is None:
+        return
+    try:
+        address, port = metadata.parse_upstream(told)
+    except ValueError as error:
+        # What watches us must not take us for dead because of a header.
+        LOG.warning("metadata-upstream-ignored reason=%s", error)
+        return
+    file, text = parts.paths.run_dir / settings.UPSTREAM, f"{address} {port}"
+    if files.read_file(file) != text:
+        files.write_file(file, text, 0o640, group=settings.PROXY_ID)
+        LOG.info("metadata-upstream address=%s port=%d", address, port)
+
+
 def show_status(parts: Parts) -> status.Status:
     """Tell what is in effect."""
+    _learn_upstream(parts)
     committed, reachable = parts.line.committed, parts.watch.reachability
     nics = facts.gather(parts.names).nics.values()
     return status.Status(

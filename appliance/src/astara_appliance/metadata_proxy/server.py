@@ -15,6 +15,8 @@ import sys
 import threading
 from typing import NamedTuple
 
+from astara_contract import metadata
+
 from . import admission, http1, relay, settings
 
 TICK_S = 0.5
@@ -47,12 +49,25 @@ class Call(NamedTuple):
     device: str
 
 
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(file: str) -> _Stamp | None:
+    """Tell one content of a file from another; None if there is no such file."""
+    try:
+        found = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 class Server:
     """The proxy."""
 
     def __init__(self, settings_file: str) -> None:
         self._file = settings_file
-        self._seen: tuple[int, int, int] | None = None
+        self._upstream_file = os.path.join(os.path.dirname(settings_file), settings.UPSTREAM)
+        self._seen: tuple[_Stamp | None, _Stamp | None] | None = None
         self._settings: settings.Settings | None = None
         self._listeners: dict[Place, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
@@ -99,12 +114,15 @@ class Server:
 
     def _read_settings(self) -> None:
         try:
-            found = os.stat(self._file)
-            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            seen = (_stamp(self._file), _stamp(self._upstream_file))
             if seen == self._seen:
                 return
             with open(self._file, encoding="utf-8") as stream:
                 self._settings = settings.parse(stream.read())
+            if seen[1] is not None:
+                with open(self._upstream_file, encoding="utf-8") as stream:
+                    upstream = metadata.parse_upstream(stream.read())
+                self._settings = self._settings._replace(upstream=upstream)
             self._seen = seen
         except (OSError, ValueError) as error:
             # Keep what we have; a file that is being replaced is readable a moment later.

@@ -3,6 +3,9 @@
 Decides which instance a client is, from the address it has on the network it came from. Reads the
 file that the metadata driver writes; knows nothing else. Called by `server` and `relay`.
 
+Where answers come from changes hands more often than the document does, so it has a file of its
+own, which outranks the one of the settings: "address port" (`UPSTREAM`, beside the settings).
+
 The file: {"router_id", "key" (hex), "port", "upstream": {"address", "port"}, "networks":
 [{"device", "instances": [{"instance_id", "tenant_id", "mac", "addresses"}]}]}
 """
@@ -13,6 +16,8 @@ from typing import Any, NamedTuple
 
 # User and group of the proxy. An id without an account owns no other file or process.
 PROXY_ID = 64999
+
+UPSTREAM = "metadata-upstream"
 
 
 class Instance(NamedTuple):

@@ -23,6 +23,7 @@ import msgspec
 
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
+from astara_contract import metadata
 from astara_contract import status as observed
 from astara_contract import tls
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_STATUS = "/v1/status"
 _MAX_ANSWER = 8 * 2**20
 _CHUNK = 64 * 2**10
 
@@ -104,16 +106,21 @@ class Appliances:
         alive_timeout_s: float,
         config_timeout_s: float,
         trust: "Trust | None" = None,
+        metadata_upstream: str = "",
     ):
         self._port = port
         self.trust = trust
+        self._probing = {metadata.UPSTREAM_HEADER: metadata_upstream} if metadata_upstream else {}
         self._alive_timeout_s = alive_timeout_s
         self._config_timeout_s = config_timeout_s
         self.calls = CallCount()
 
     def status(self, address: str, router_id: str = "") -> observed.Status:
-        """Probe an appliance: alive means that it answers this in time."""
-        call = _Call("GET", address, "/v1/status", router_id, self._alive_timeout_s)
+        """Probe an appliance: alive means that it answers this in time.
+
+        A client that was given an upstream tells it, so only who serves the appliance has one.
+        """
+        call = _Call("GET", address, _STATUS, router_id, self._alive_timeout_s)
         return self._ask(call, observed.Status)
 
     def interfaces(self, address: str, router_id: str = "") -> tuple[observed.InterfaceState, ...]:
@@ -201,6 +208,8 @@ class Appliances:
             link.sock.settimeout(call.timeout_s)
             push = call.push
             body, headers = (push.body, push.headers) if push is not None else (None, {})
+            if call.path == _STATUS:
+                headers = {**headers, **self._probing}
             link.request(call.method, call.path, body, {**headers, "Connection": "close"})
             answer = link.getresponse()
             return answer.status, _read(call.operation, answer, deadline)

@@ -24,6 +24,10 @@ OPTS = [
         default="br-int",
         help="Integration bridge of Open vSwitch, for interface_driver = openvswitch.",
     ),
+    cfg.StrOpt(
+        "management_binding_host",
+        help="Name under which Neutron's agent on this node is known, where that is not `host`.",
+    ),
     cfg.IntOpt(
         "network_device_mtu",
         min=576,

@@ -71,7 +71,11 @@ def from_cloud(
     """Make a factory from open clients; it closes the store with them."""
     trusted = trust.from_conf(CONF, opened) if opened is not None else None
     appliances = Appliances(
-        values.api_port, values.alive_timeout_s, values.config_timeout_s, trusted
+        values.api_port,
+        values.alive_timeout_s,
+        values.config_timeout_s,
+        trusted,
+        metadata_upstream=f"{own_address} {values.metadata_port}",
     )
     tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address, own)
     return Factory(cloud, tools, opened)

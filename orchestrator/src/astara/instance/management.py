@@ -112,7 +112,7 @@ def find_or_create(neutron: Neutron, conf: Any) -> Port:
             "fixed_ips": [{"subnet_id": conf.management_subnet_id}],
             "device_id": device_id,
             "device_owner": OWNER,
-            "binding:host_id": conf.host,
+            "binding:host_id": conf.management_binding_host or conf.host,
             "port_security_enabled": False,
             "security_groups": [],
             "admin_state_up": True,
@@ -159,7 +159,8 @@ def _wait_until_active(neutron: Neutron, port_id: str) -> None:
         if clock.SYSTEM.monotonic() > deadline:
             reason = (
                 f"port {port_id} is {port.status} after {_ACTIVE_TIMEOUT_S:.0f} s: does Neutron's "
-                "agent run on this node, under the same host name as [DEFAULT] host?"
+                "agent run on this node, and under the name of [DEFAULT] host, or of "
+                "management_binding_host?"
             )
             raise errors.Unavailable("network", "wait for the management port", reason)
         clock.SYSTEM.sleep(_PAUSE_S)
