@@ -63,8 +63,8 @@ _IFNAME = Parameter("ifname", "path", {"type": "string", "minLength": 1}, "Such 
 _UPSTREAM = Parameter(
     metadata.UPSTREAM_HEADER,
     "header",
-    {"type": "string", "pattern": "^[0-9A-Fa-f:.]+ [0-9]{1,5}$"},
-    "Address and port where metadata requests go from now on.",
+    {"type": "string"},
+    "Where metadata requests go from now on: an address, a space, a port. Others are ignored.",
 )
 
 TABLE: tuple[Operation, ...] = (
