@@ -5,7 +5,7 @@ PACKAGES := contract orchestrator appliance neutron devcloud
 SOURCES := $(PACKAGES:%=%/src)
 JSON ?=
 
-.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench image image-elements image-test
+.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench scale image image-elements image-test
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,7 +37,7 @@ imports: ## Check who may import whom
 pytest: ## Run all tests: unit, functional, then end to end on one shared cloud
 	$(PYTHON) -m pytest $(ARGS)
 
-test-quiet: setup ## Run the tests that judge times, on a machine that does nothing else
+test-quiet: setup ## Run the long tests and those that judge times, on a machine that does nothing else
 	$(PYTHON) -m pytest -m quiet $(ARGS)
 
 unit: ## Run the quick tests only
@@ -51,6 +51,9 @@ docs: ## Write the generated reference pages
 
 bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(ARGS)
+
+scale: setup ## Measure the orchestrator with 1,000 and 10,000 simulated routers (root, namespaces; ARGS="--routers 2000")
+	$(PYTHON) tests/scale $(ARGS)
 
 image: ## Build the bootable image of an appliance (OPTIONS="nginx debug-user"; see docs/image.md)
 	@scripts/setup image/build-packages.txt

@@ -19,6 +19,9 @@ class Event(enum.Enum):
     REFUSED = "refused"
     """A push that changed nothing: wrong in itself, or refused by a check."""
 
+    STALE = "stale"
+    """A push of somebody who owns the appliance no longer."""
+
     FAILED = "failed"
     """A push that was taken back."""
 

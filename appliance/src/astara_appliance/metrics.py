@@ -75,6 +75,7 @@ def _about_pushes(line: pipeline.Pipeline) -> Iterator[core.Metric]:
     pushes.add_metric(["applied"], committed.pushes_applied)
     pushes.add_metric(["unchanged"], committed.pushes_unchanged)
     pushes.add_metric(["refused"], counts.times(ledger.Event.REFUSED))
+    pushes.add_metric(["stale"], counts.times(ledger.Event.STALE))
     pushes.add_metric(["rolled-back"], counts.times(ledger.Event.FAILED))
     yield pushes
     trials = _counter("trials", "Documents on trial, by how the trial ended.", "result")

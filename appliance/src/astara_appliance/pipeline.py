@@ -229,6 +229,7 @@ class Pipeline:
         if epoch is None or epoch == self._committed.epoch:
             return
         if epoch < self._committed.epoch:
+            self.ledger.count(ledger.Event.STALE)
             raise errors.StaleEpoch(epoch, self._committed.epoch)
         # On disk before anything is done: a former owner is locked out even if this push fails.
         self._save(msgspec.structs.replace(self._committed, epoch=epoch))
