@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 API_PORT = 5000
 
 
-@functools.lru_cache(maxsize=1)
-def _opener() -> urllib.request.OpenerDirector:
+@functools.lru_cache(maxsize=2)
+def _opener(config: Path) -> urllib.request.OpenerDirector:
     """Ask as the orchestrator does: with a client certificate, which its own tool hands out.
 
     Whose certificate the appliance shows is for the orchestrator to check; here it is enough that
@@ -35,7 +35,6 @@ def _opener() -> urllib.request.OpenerDirector:
     """
     with tempfile.TemporaryDirectory(prefix="astara-client-") as directory:
         program = Path(sys.executable).with_name("astara-pki")
-        config = layout.current_layout().etc / "orchestrator.ini"
         argv = [str(program), "--config-file", str(config), "export", directory]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
@@ -51,9 +50,16 @@ def _opener() -> urllib.request.OpenerDirector:
 class Appliance:
     """The appliance of one router."""
 
-    def __init__(self, service: "openstack.connection.Connection", router_id: str) -> None:
+    def __init__(
+        self,
+        service: "openstack.connection.Connection",
+        router_id: str,
+        config: Path | None = None,
+    ) -> None:
         self.cloud = service
         self.router_id = router_id
+        # Of the orchestrator that serves it, whose authority the appliance trusts.
+        self._config = config or layout.current_layout().etc / "orchestrator.ini"
 
     def servers(self) -> list[Any]:
         """Return the Nova servers that belong to the router."""
@@ -85,13 +91,22 @@ class Appliance:
 
     def status(self) -> dict[str, Any]:
         """Return what ``GET /v1/status`` says; raise ProbeError if it does not answer."""
+        return dict(json.loads(self._get("/v1/status")))
+
+    def _get(self, path: str) -> bytes:
         address = self.address()
         host = f"[{address}]" if ":" in address else address
         try:
-            with _opener().open(f"https://{host}:{API_PORT}/v1/status", timeout=3) as answer:
-                return dict(json.load(answer))
+            with _opener(self._config).open(
+                f"https://{host}:{API_PORT}{path}", timeout=3
+            ) as answer:
+                return bytes(answer.read())
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise probes.ProbeError(f"appliance at {address}: {error}") from error
+
+    def metrics(self) -> str:
+        """Return what ``GET /metrics`` says; raise ProbeError if it does not answer."""
+        return self._get("/metrics").decode()
 
     def answers(self) -> bool:
         """Tell whether the agent answers right now."""

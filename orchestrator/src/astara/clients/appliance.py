@@ -23,9 +23,8 @@ import msgspec
 
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
-from astara_contract import metadata
+from astara_contract import metadata, tls
 from astara_contract import status as observed
-from astara_contract import tls
 
 from .. import clock, metrics
 from . import errors
