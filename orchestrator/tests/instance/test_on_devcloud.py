@@ -19,6 +19,7 @@ from astara.conf import identity
 from astara.drivers.router import needs
 from astara.instance import factory, inventory, management, names, requirements, settings
 from astara.machine.vocabulary import InstanceState
+from astara.pki import trust
 
 pytestmark = pytest.mark.cloud
 
@@ -86,7 +87,8 @@ def makes(conf, cloud):
     address = management.recorded_address(conf.state_path)
     opened = store.open_store(conf)
     own = fence.Fence(opened.epochs, node.this_node(conf).owner)
-    factory_ = factory.from_cloud(cloud, settings.from_conf(conf), address, own, opened)
+    trusted = trust.from_conf(conf, opened)
+    factory_ = factory.from_cloud(cloud, settings.from_conf(conf), address, own, opened, trusted)
     yield factory_
     factory_.close()
 

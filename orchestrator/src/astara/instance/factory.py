@@ -58,7 +58,7 @@ def open_factory() -> Factory:
     with failures.translated():
         cloud = open_cloud(CONF)
         address = management.recorded_address(CONF.state_path)
-        return from_cloud(cloud, values, address, own, opened)
+        return from_cloud(cloud, values, address, own, opened, trust.from_conf(CONF, opened))
 
 
 def from_cloud(
@@ -67,9 +67,12 @@ def from_cloud(
     own_address: str,
     own: fence.Fence,
     opened: store.Store | None = None,
+    trusted: trust.Trust | None = None,
 ) -> Factory:
-    """Make a factory from open clients; it closes the store with them."""
-    trusted = trust.from_conf(CONF, opened) if opened is not None else None
+    """Make a factory from open clients; it closes the store with them.
+
+    Without `trusted` it speaks plaintext with appliances, which only those without TLS answer.
+    """
     appliances = Appliances(
         values.api_port,
         values.alive_timeout_s,
