@@ -185,6 +185,33 @@ def test_an_active_but_silent_server_is_replaced_after_its_budget(configured):
     assert configured.calls("boot") == 2
 
 
+def test_a_silent_server_stays_while_the_budget_of_rebuilds_is_spent(configured):
+    refusals = ["too many are silent"]
+    configured.machine._give_up = lambda: refusals[0] if refusals else ""
+    configured.fault(silent=True)
+    configured.ask(Action.POLL)
+    while configured.clock.now < 600:
+        configured.clock.now += configured.run().delay_s
+    assert configured.calls("stop") == 0
+    assert "not rebuilt: too many are silent" in configured.machine.history.error
+    refusals.clear()
+    while configured.calls("stop") == 0:
+        configured.clock.now += configured.run().delay_s
+        assert configured.clock.now < 900
+    configured.fault()
+    configured.settle()
+    assert configured.instance.state is InstanceState.CONFIGURED
+
+
+def test_servers_that_were_silent_before_we_started_are_budgeted_as_well(bench):
+    bench.machine._give_up = lambda: "too many are silent"
+    bench.cloud.write("servers", "r", nova="ACTIVE", boots=10**9, nics=["n1"], age=5000)
+    bench.ask(Action.UPDATE)
+    while bench.clock.now < 600:
+        bench.clock.now += max(bench.run().delay_s, 0.1)
+    assert bench.calls("stop") == 0
+
+
 def test_a_server_that_never_answers_is_replaced_after_boot_timeout(bench):
     bench.fault(never_answers=1)
     bench.ask(Action.CREATE).settle()

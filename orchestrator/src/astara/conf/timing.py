@@ -73,6 +73,30 @@ OPTS = [
         help="Seconds an instance that used to answer may be silent before it is replaced. Its "
         "traffic flows while only its agent restarts, so patience costs less than a new server.",
     ),
+    cfg.IntOpt(
+        "health_rebuild_number",
+        mutable=True,
+        default=3,
+        min=0,
+        help="So many appliances that do not answer any more a worker may replace within "
+        "health_rebuild_window, or the share below if that is more. The others are asked on: when "
+        "all are silent at once the management network is at fault, and they serve their tenants.",
+    ),
+    cfg.FloatOpt(
+        "health_rebuild_share",
+        mutable=True,
+        default=0.02,
+        min=0,
+        max=1,
+        help="The same as a share of the resources that the worker serves, for as many seconds.",
+    ),
+    cfg.FloatOpt(
+        "health_rebuild_window",
+        mutable=True,
+        default=600,
+        min=1,
+        help="Seconds for which health_rebuild_number and health_rebuild_share count.",
+    ),
     cfg.FloatOpt(
         "retry_delay",
         mutable=True,

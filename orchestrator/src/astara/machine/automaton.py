@@ -10,7 +10,7 @@ import threading
 import typing
 
 from .. import metrics
-from . import history, instance_port, permit, table
+from . import budget, history, instance_port, permit, table
 from .collapse import collapse
 from .outcome import Finished, Held, Idle, Misplaced, Outcome, Released, Wake
 from .patience import NEVER, Patience, Policy
@@ -52,6 +52,7 @@ class Automaton:
         owns: "Callable[[str], bool]" = lambda _tenant_id: True,
         moves: history.History | None = None,
         gate: "Callable[[str], permit.Ruling]" = permit.always,
+        give_up: "Callable[[], str]" = budget.unlimited,
     ) -> None:
         self.instance = instance
         self.history = moves or history.History(time)
@@ -61,6 +62,7 @@ class Automaton:
         self._patience = Patience(policy, time)
         self._owns = owns
         self._gate = gate
+        self._give_up = give_up
         self._lock = threading.Lock()
         self._pending: set[Action] = set()
         self._observed = False
@@ -300,7 +302,8 @@ class Automaton:
             silent_too_long = self._patience.overdue("silent")
             if self._misses < self._policy.tries or not silent_too_long:
                 return frozenset({Fact.SILENT})
-            return frozenset({Fact.SILENT, Fact.EXHAUSTED})
+            given_up = frozenset({Fact.EXHAUSTED}) if self._may_give_up() else NEVER
+            return frozenset({Fact.SILENT}) | given_up
         self._misses = 0
         self._patience.over("silent")
         if state is InstanceState.CONFIGURED:
@@ -309,6 +312,20 @@ class Automaton:
             self._patience.success()
             self.history.succeed()
         return NEVER
+
+    def _may_give_up(self) -> bool:
+        """Tell whether a silent appliance is replaced; if not, too many of them are silent."""
+        refusal = self._give_up()
+        if not refusal:
+            metrics.REBUILDS.labels("allowed").inc()
+            return True
+        self._said = f"not rebuilt: {refusal}"
+        told = ("held", refusal)
+        if told not in self._told:
+            self._told.add(told)
+            metrics.REBUILDS.labels("held").inc()
+            LOG.warning("rebuild.held %s reason=%s", self._names(), refusal)
+        return False
 
     def _create(self, _action: Action) -> frozenset[Fact]:
         if self._boots >= self._policy.boot_attempts:
@@ -337,7 +354,9 @@ class Automaton:
         # A server that an earlier orchestrator booted long ago gets the patience of a silent one.
         old = (self.instance.boot_age_s or 0.0) > self._policy.boot_timeout_s
         silent = waited_s >= self._policy.silent_timeout_s and self._looks >= self._policy.tries
-        return frozenset({Fact.OVERDUE}) if old and silent else self._patience.overdue("boot")
+        if old and silent:
+            return frozenset({Fact.OVERDUE}) if self._may_give_up() else NEVER
+        return self._patience.overdue("boot")
 
     def _configure(self, _action: Action) -> frozenset[Fact]:
         if self.instance.configure() is InstanceState.CONFIGURED:

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from .. import clock, events, inbox, scheduler, store
 from ..cluster import placement
 from ..conf import identity
-from ..machine import automaton, instance_port, patience
+from ..machine import automaton, budget, instance_port, patience
 from ..supervisor import roles
 from . import control, control_protocol, gate, pool, registry, watch
 
@@ -38,6 +38,15 @@ def policy_of(conf: cfg.ConfigOpts) -> patience.Policy:
         retry_delay_s=conf.retry_delay,
         retry_delay_max_s=conf.retry_delay_max,
         watch_interval_s=conf.boot_poll_interval,
+    )
+
+
+def limits_of(conf: cfg.ConfigOpts) -> budget.Limits:
+    """Give how many silent appliances this worker may give up."""
+    return budget.Limits(
+        number=conf.health_rebuild_number,
+        share=conf.health_rebuild_share,
+        window_s=conf.health_rebuild_window,
     )
 
 
@@ -68,9 +77,12 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     def make(resource: events.Resource) -> automaton.Automaton:
         owns = functools.partial(_owns, conf, number, resource)
         ruling = functools.partial(entrance.ruling, resource.id)
-        return automaton.Automaton(factory.create(resource), policy, time, owns, gate=ruling)
+        return automaton.Automaton(
+            factory.create(resource), policy, time, owns, gate=ruling, give_up=rebuilds.spend
+        )
 
     slots = registry.Registry(make, time, outgoing.send, entrance.ours, factory.briefing)
+    rebuilds = budget.Budget(limits_of(conf), lambda: slots.count, time)
 
     def take(message: events.Message) -> None:
         if not isinstance(message, events.Membership):
@@ -85,6 +97,7 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
         """Take over budgets and times that a reload of the configuration has changed."""
         nonlocal policy
         policy = policy_of(conf)
+        rebuilds.adopt(limits_of(conf))
         for slot in slots.all_slots():
             slot.automaton.adopt(policy)
 

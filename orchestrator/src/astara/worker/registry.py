@@ -409,6 +409,11 @@ class Registry:
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def count(self) -> int:
+        """How many resources there are."""
+        return len(self._slots)
+
     def slot(self, resource_id: str) -> Slot | None:
         """Give the slot of a resource to look at; None if this worker has none."""
         with self._changed:
