@@ -1,58 +1,42 @@
 """Boot the appliance image in QEMU and use it as the orchestrator and a tenant would.
 
-Decides whether an image is good: boots (BIOS and UEFI), takes its first settings from a config
-drive, applies a document, leases an address, routes and translates a packet, lets nobody but
-management in, keeps its daemons over a restart of the agent. Prints seconds and memory. It must
-run in namespaces of its own (image/boot-test makes them): bridges, taps, named namespaces and
-processes that it makes end with them.
+Decides whether an image is good: boots (BIOS and UEFI), takes its first settings and certificate
+from a config drive, applies a document that is pushed over mutual TLS, leases an address, routes
+and translates a packet, lets nobody but management in, keeps its daemons over a restart of the
+agent and all of its configuration over a power cut. Prints seconds and memory. Started by
+image/boot-test, in namespaces of its own.
 """
 
 import contextlib
-import dataclasses
-import json
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-T = TypeVar("T")
+import machine
+from machine import (
+    MACS,
+    MANAGEMENT,
+    OUTSIDE_ADDRESS,
+    TENANT_MAC,
+    Guest,
+    TestFailed,
+    ip,
+    run,
+    wait,
+)
+from orchestrating import ROUTER, Orchestrator
 
-MANAGEMENT = "fdca:3ba5:a17a:acda::f00"
-ORCHESTRATOR = "fdca:3ba5:a17a:acda::1"
-MACS = {"mgt": "fa:16:3e:00:00:01", "ext": "fa:16:3e:00:00:02", "int": "fa:16:3e:00:00:03"}
-TENANT_MAC = "fa:16:3e:00:00:aa"
+from astara_contract import status as observed
+
 TENANT_GATEWAY_LINK_LOCAL = "fe80::f816:3eff:fe00:3"
 TENANT_ADDRESS = "10.20.0.7"
 GATEWAY_ADDRESS = "203.0.113.7"
-OUTSIDE_ADDRESS = "203.0.113.1"
-API = f"http://[{MANAGEMENT}]:5000"
 BOOT_TIMEOUT_S = 300.0
-GUEST_MIB = 512
-UEFI = pathlib.Path("/usr/share/OVMF")
-
-
-class TestFailed(Exception):
-    """The image does not do what it should; the text says what."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Guest:
-    """A running virtual machine."""
-
-    process: subprocess.Popen[bytes]
-    console: pathlib.Path
-    started: float
-
-    def rss_mib(self) -> int:
-        """Return what the machine costs the host, emulator included."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
 def main() -> int:
@@ -62,15 +46,8 @@ def main() -> int:
         print(f"boot-test: no image {image}: run 'make image'", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="astara-boot-test-") as name:
-        work = pathlib.Path(name)
         try:
-            build_networks()
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / "key"))
-            config_drive(work)
-            with booted(image, work, "bios") as guest:
-                use_as_router(guest, work)
-            with booted(image, work, "uefi"):
-                pass
+            try_out(image, pathlib.Path(name))
         except TestFailed as error:
             print(f"boot-test: FAILED: {error}", file=sys.stderr)
             return 1
@@ -78,143 +55,52 @@ def main() -> int:
     return 0
 
 
-# --- the world around the machine ---------------------------------------------------------------
-
-
-def build_networks() -> None:
-    """Make a bridge and a tap for each NIC, and the namespaces `outside` and `tenant`."""
-    run("mount", "-t", "tmpfs", "tmpfs", "/run/netns") if pathlib.Path(
-        "/run/netns"
-    ).exists() else (run("mount", "-t", "tmpfs", "tmpfs", "/run"))
-    pathlib.Path("/run/netns").mkdir(exist_ok=True)
-    ip("link set lo up")
-    for network in MACS:
-        ip(f"link add br-{network} type bridge")
-        ip(f"tuntap add tap-{network} mode tap")
-        ip(f"link set tap-{network} master br-{network} up")
-        pathlib.Path(f"/proc/sys/net/ipv6/conf/br-{network}/accept_dad").write_text("0")
-        ip(f"link set br-{network} up")
-    ip(f"address add {ORCHESTRATOR}/64 dev br-mgt nodad")
-    for namespace, network in (("outside", "ext"), ("tenant", "int")):
-        ip(f"netns add {namespace}")
-        ip(f"link add {namespace} type veth peer name eth0 netns {namespace}")
-        ip(f"link set {namespace} master br-{network} up")
-        ip(f"-n {namespace} link set lo up")
-    ip(f"-n tenant link set eth0 address {TENANT_MAC}")
-    for namespace in ("outside", "tenant"):
-        ip(f"-n {namespace} link set eth0 up")
-    ip(f"-n outside address add {OUTSIDE_ADDRESS}/24 dev eth0")
-
-
-def config_drive(work: pathlib.Path) -> None:
-    """Write the config drive as Nova would."""
-    boot = {
-        "users": [
-            {"name": "astara", "ssh-authorized-keys": [(work / "key.pub").read_text().strip()]}
-        ],
-        "astara": {
-            "router_id": "11111111-2222-3333-4444-555555555555",
-            "api_port": 5000,
-            "management": {
-                "mac": MACS["mgt"],
-                "addresses": [f"{MANAGEMENT}/64"],
-                "mtu": 1400,
-                "routes": [],
-            },
-        },
-    }
-    latest = work / "drive/openstack/latest"
-    latest.mkdir(parents=True)
-    (latest / "user_data").write_text(f"#cloud-config\n{json.dumps(boot, indent=1)}\n")
-    (latest / "meta_data.json").write_text('{"uuid": "test"}\n')
-    run(
-        *("xorriso", "-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-r"),
-        *("-o", str(work / "drive.iso"), str(work / "drive")),
-    )
+def try_out(image: pathlib.Path, work: pathlib.Path) -> None:
+    """Boot by BIOS, use, cut the power, boot the same disk by UEFI."""
+    machine.build_networks()
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / "key"))
+    orchestrator = Orchestrator(work)
+    orchestrator.write_config_drive(work, (work / "key.pub").read_text().strip())
+    disk = work / "overlay.qcow2"
+    backing = ("-b", str(image), "-F", "qcow2")
+    run("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(disk))
+    with booted(disk, work, "bios", orchestrator) as guest:
+        digest = use_as_router(orchestrator, work)
+        report(f"emulator {guest.rss_mib()} MiB resident in the end")
+    with booted(disk, work, "uefi", orchestrator):
+        come_back(orchestrator, digest)
 
 
 @contextlib.contextmanager
-def booted(image: pathlib.Path, work: pathlib.Path, firmware: str) -> Iterator[Guest]:
-    """Boot `image` on a throw-away overlay and yield once its API answers."""
-    overlay = work / f"{firmware}.qcow2"
-    backing = ("-b", str(image), "-F", "qcow2")
-    run("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(overlay))
-    console = work / f"{firmware}.console"
-    started = time.monotonic()
-    process = subprocess.Popen(
-        qemu(overlay, work, firmware, console),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    guest = Guest(process, console, started)
-    try:
+def booted(
+    disk: pathlib.Path, work: pathlib.Path, firmware: str, orchestrator: Orchestrator
+) -> Iterator[Guest]:
+    """Run the machine and yield once it answers the orchestrator."""
+    with machine.running(disk, work, firmware) as guest:
+
+        def answer() -> observed.Status | None:
+            if guest.process.poll() is not None:
+                raise TestFailed(f"QEMU ended with status {guest.process.returncode}")
+            return orchestrator.status()
+
         try:
-            status = wait("the first answer of the API", BOOT_TIMEOUT_S, lambda: alive(guest))
+            status = wait("the first answer of the API", BOOT_TIMEOUT_S, answer)
         except TestFailed as error:
-            raise TestFailed(f"{firmware}: {error}; console:\n{tail(console)}") from error
+            raise TestFailed(f"{firmware}: {error}; console:\n{tail(guest.console)}") from error
         report(
-            f"{firmware}: first answer of the API after {time.monotonic() - started:.1f} s, "
-            f"emulator {guest.rss_mib()} MiB resident, agent {status['agent_version']}"
+            f"{firmware}: first answer over mutual TLS after {guest.age_s():.1f} s, "
+            f"emulator {guest.rss_mib()} MiB resident, agent {status.agent_version}"
         )
         yield guest
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def qemu(
-    disk: pathlib.Path, work: pathlib.Path, firmware: str, console: pathlib.Path
-) -> list[str]:
-    """Return the command line: software emulation, the machine and devices that Nova asks for."""
-    argv = ["qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-m", str(GUEST_MIB)]
-    argv += ["-nodefaults", "-display", "none", "-serial", f"file:{console}"]
-    argv += ["-machine", "q35" if firmware == "uefi" else "pc", "-no-reboot"]
-    if firmware == "uefi":
-        variables = work / "uefi-variables.fd"
-        variables.write_bytes((UEFI / "OVMF_VARS_4M.fd").read_bytes())
-        argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={UEFI}/OVMF_CODE_4M.fd"]
-        argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
-    argv += ["-drive", f"if=virtio,format=qcow2,file={disk},cache=unsafe"]
-    argv += [
-        "-drive",
-        f"if=none,id=drive,media=cdrom,readonly=on,format=raw,file={work}/drive.iso",
-    ]
-    if firmware == "uefi":
-        argv += ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=drive"]
-    else:
-        argv += ["-device", "ide-cd,drive=drive"]
-    argv += [
-        "-object",
-        "rng-random,id=rng0,filename=/dev/urandom",
-        "-device",
-        "virtio-rng-pci,rng=rng0",
-    ]
-    for network, mac in MACS.items():
-        argv += ["-netdev", f"tap,id={network},ifname=tap-{network},script=no,downscript=no"]
-        argv += ["-device", f"virtio-net-pci,netdev={network},mac={mac},romfile="]
-    return argv
-
-
-def alive(guest: Guest) -> Any:
-    """Return the status that the appliance reports, None if there is none yet."""
-    if guest.process.poll() is not None:
-        raise TestFailed(f"QEMU ended with status {guest.process.returncode}")
-    return get("/v1/status")
-
-
-# --- what is tested ----------------------------------------------------------------------
-
-
-def use_as_router(guest: Guest, work: pathlib.Path) -> None:
-    """Configure the appliance and send traffic through it."""
+def use_as_router(orchestrator: Orchestrator, work: pathlib.Path) -> str:
+    """Configure the appliance and send traffic through it; return the digest."""
+    orchestrator.expect_no_stranger()
     begun = time.monotonic()
-    digest = push(document())["digest"]
+    digest = orchestrator.push(document())
     report(f"document applied after {time.monotonic() - begun:.1f} s, digest {digest[:12]}")
-    expect("digest in the status", get("/v1/status")["digest"], digest)
+    expect("digest in the status", digest_of(orchestrator), digest)
 
     begun = time.monotonic()
     lease()
@@ -225,15 +111,29 @@ def use_as_router(guest: Guest, work: pathlib.Path) -> None:
     expect_closed()
     report("closed towards tenant and external network: ssh, API")
     look_inside(work)
-    survive_agent_restart(work, digest)
-    report(f"emulator {guest.rss_mib()} MiB resident in the end")
+    orchestrator.renew()
+    report("certificate renewed, and served with")
+    survive_agent_restart(orchestrator, work, digest)
+    return digest
+
+
+def come_back(orchestrator: Orchestrator, digest: str) -> None:
+    """See that after a power cut the router routes by itself, before any push."""
+    expect("digest after a power cut", digest_of(orchestrator), digest)
+    expect("source that the outside sees", source_seen_outside(), GATEWAY_ADDRESS)
+    report("after a power cut it routes again, by itself")
+
+
+def digest_of(orchestrator: Orchestrator) -> str | None:
+    """Return the digest that the appliance reports."""
+    return wait("an answer of the appliance", 60, orchestrator.status).digest
 
 
 def document() -> dict[str, Any]:
     """Return the desired configuration of a router with one tenant network."""
     return {
         "schema_version": 1,
-        "router_id": "11111111-2222-3333-4444-555555555555",
+        "router_id": ROUTER,
         "hostname": "ak-router-test",
         "default_v4_gateway": OUTSIDE_ADDRESS,
         "dns_forwarders": [OUTSIDE_ADDRESS],
@@ -354,47 +254,20 @@ def look_inside(work: pathlib.Path) -> None:
     report(f"inside: {seconds.splitlines()[0]}")
 
 
-def survive_agent_restart(work: pathlib.Path, digest: str) -> None:
-    """Restart the agent: dnsmasq stays, and so does the configuration."""
+def survive_agent_restart(orchestrator: Orchestrator, work: pathlib.Path, digest: str) -> None:
+    """Restart the agent: dnsmasq stays, and so do configuration and certificate."""
     before = ssh(work, "pgrep -o dnsmasq")
-    started = get("/v1/status")["agent_started_at"]
+    started = wait("an answer of the appliance", 60, orchestrator.status).agent_started_at
     ssh(work, "sudo systemctl restart astara-appliance")
 
-    def again() -> Any:
-        status = get("/v1/status")
-        return status if status and status["agent_started_at"] != started else None
+    def again() -> observed.Status | None:
+        status = orchestrator.status()
+        return status if status and status.agent_started_at != started else None
 
     status = wait("the agent's second life", 60, again)
-    expect("digest after a restart of the agent", status["digest"], digest)
+    expect("digest after a restart of the agent", status.digest, digest)
     expect("dnsmasq after a restart of the agent", ssh(work, "pgrep -o dnsmasq"), before)
     report("the agent restarted, its daemons lived on")
-
-
-# --- effects -----------------------------------------------------------------------------
-
-
-def get(path: str) -> Any:
-    """Return the JSON that the appliance answers, None while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{API}{path}", timeout=5) as answer:
-            return json.load(answer)
-    except (OSError, json.JSONDecodeError):
-        return None
-
-
-def push(desired: dict[str, Any]) -> Any:
-    """Send the document; return the answer."""
-    request = urllib.request.Request(
-        f"{API}/v1/system/config",
-        data=json.dumps(desired).encode(),
-        headers={"Content-Type": "application/json"},
-        method="PUT",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise TestFailed(f"push refused: {error.code} {error.read().decode()}") from error
 
 
 def ssh(work: pathlib.Path, command: str) -> str:
@@ -403,32 +276,6 @@ def ssh(work: pathlib.Path, command: str) -> str:
     options += ("-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30")
     where = ("-i", str(work / "key"), f"astara@{MANAGEMENT}")
     return run("ssh", *options, *where, command, timeout_s=90)
-
-
-def ip(arguments: str) -> None:
-    """Run ip(8)."""
-    run("ip", *arguments.split())
-
-
-def run(*argv: str, timeout_s: float = 60) -> str:
-    """Run a program to its end and return what it printed; TestFailed if it fails."""
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise TestFailed(f"{' '.join(argv)}: no end after {timeout_s:g} s") from error
-    if done.returncode != 0:
-        raise TestFailed(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
-
-
-def wait(what: str, timeout_s: float, probe: Callable[[], T | None]) -> T:
-    """Return the first result of `probe` that is not None; TestFailed after the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while (found := probe()) is None:
-        if time.monotonic() > deadline:
-            raise TestFailed(f"{what}: not within {timeout_s:g} s")
-        time.sleep(0.2)
-    return found
 
 
 def expect(what: str, found: object, wanted: object) -> None:
