@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from astara_contract import document, errors, status
+from astara_contract import document, errors, stats, status
 
 
 def pages() -> dict[str, bytes]:
     """Return the generated pages: file name to content."""
-    (_, parts) = msgspec.json.schema_components([status.Status, status.InterfacesBody])
+    (_, parts) = msgspec.json.schema_components(
+        [status.Status, status.InterfacesBody, stats.Stats]
+    )
     observed = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": parts}
     return {
         "document.schema.json": _pretty(document.json_schema()),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from astara_contract import document as contract
 from astara_contract import facts as contract_facts
-from astara_contract import metadata, status, tls
+from astara_contract import metadata, stats, status, tls
 
 from .. import metrics
 from . import views
@@ -166,6 +166,13 @@ TABLE: tuple[Operation, ...] = (
         views.show_facts,
         "Tell what the appliance is made of",
         contract_facts.Facts,
+    ),
+    Operation(
+        "GET",
+        "/v1/system/stats",
+        views.show_stats,
+        "Tell what has been counted: traffic of networks, floating IPs and labels",
+        stats.Stats,
     ),
     Operation(
         "GET",

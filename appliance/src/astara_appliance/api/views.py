@@ -18,9 +18,10 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 from astara_contract import facts as contract_facts
 from astara_contract import metadata, status
+from astara_contract import stats as contract_stats
 from astara_contract import tls as contract_tls
 
-from .. import facts, inventory, ledger, metrics, pipeline, store, watch
+from .. import facts, inventory, ledger, metrics, pipeline, stats, store, watch
 from ..metadata_proxy import settings
 from ..pair import role
 from ..system import files, memory, process, tls
@@ -163,6 +164,12 @@ def put_tls(parts: Parts) -> contract_tls.Shown:
 def show_facts(parts: Parts) -> contract_facts.Facts:
     """Tell what the appliance is made of."""
     return inventory.take(parts.agent, parts.line.driver_names, parts.names, parts.paths)
+
+
+def show_stats(parts: Parts) -> contract_stats.Stats:
+    """Tell what has been counted."""
+    document = store.document_in_effect(parts.line.committed)
+    return stats.take(document, parts.names, parts.paths, parts.agent.booted_at)
 
 
 def show_drift(parts: Parts) -> contract_facts.Drift:

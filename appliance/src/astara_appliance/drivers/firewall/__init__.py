@@ -2,9 +2,9 @@
 
 `skeleton` holds the rules, which never change at run time; `elements` computes what is in their
 sets and maps; `nft` talks to the kernel; `conntrack` ends connections whose translation has gone;
-`driver` ties them to the drivers' verbs.
+`counters` reads what the sets have counted; `driver` ties them to the drivers' verbs.
 """
 
-from .driver import FirewallDriver
+from .driver import RECORD, FirewallDriver
 
-__all__ = ["FirewallDriver"]
+__all__ = ["RECORD", "FirewallDriver"]

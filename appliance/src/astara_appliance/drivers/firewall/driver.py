@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ... import clock
 from ...system import files, management, process
 from .. import base, links
 from . import conntrack, nft, skeleton
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 _NAME = "firewall"
+RECORD = "firewall.json"  # in the run directory: which rules were loaded, and when
 _EXPLAINED = 200  # characters of a command that names thousands of elements
 _WHERE = f"{skeleton.FAMILY} {skeleton.TABLE}"
 
@@ -80,7 +82,7 @@ class FirewallDriver:
     """See `base.Driver` for the verbs."""
 
     def __init__(self, paths: "Paths", tool: nft.Nft | None = None) -> None:
-        self._loaded = paths.run_dir / "firewall.json"
+        self._loaded = paths.run_dir / RECORD
         self._cuts = paths.run_dir / "firewall-cuts.json"
         self._nft = tool or nft.connect()
         self._booted = management.load(paths.state_dir)
@@ -201,7 +203,8 @@ class FirewallDriver:
             listing = nft.list_json(self._nft, f"table {_WHERE}")
             if listing is None:
                 raise base.ApplyFailed(_NAME, "the table is gone right after it was loaded")
-            record = {"skeleton": change.replaces, "rules": rules_digest(listing)}
+            rules, now = rules_digest(listing), clock.now()
+            record = {"skeleton": change.replaces, "rules": rules, "loaded_at": now}
             files.write_file(self._loaded, json.dumps(record), 0o600)
 
 

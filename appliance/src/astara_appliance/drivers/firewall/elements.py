@@ -18,6 +18,8 @@ from . import skeleton
 if TYPE_CHECKING:
     from astara_contract.document import Document, FloatingIP
 
+_PUBLIC = ("public4", *skeleton.COUNTED)
+
 Elements = Mapping[str, frozenset[str]]
 
 
@@ -150,7 +152,7 @@ def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, 
     found = {
         "floating_to_fixed": {f"{item.floating_ip} : {item.fixed_ip}" for item in floating},
         "fixed_to_floating": {f"{fixed} : {public}" for fixed, public in first.items()},
-        "public4": {item.floating_ip for item in floating},
+        **{name: {item.floating_ip for item in floating} for name in _PUBLIC},
     }
     if document.enable_snat:
         found["snat_address"] = {
@@ -222,6 +224,8 @@ def _listed(element: Any, kinds: list[str]) -> str:
     if isinstance(element, list):
         key, value = element
         return f"{_listed(key, kinds)} : {_value(value)}"
+    if isinstance(element, dict) and "elem" in element:
+        return _listed(element["elem"]["val"], kinds)  # one with a counter
     if isinstance(element, dict) and "concat" in element:
         parts = zip(element["concat"], kinds, strict=True)
         return " . ".join(_scalar(part, kind) for part, kind in parts)

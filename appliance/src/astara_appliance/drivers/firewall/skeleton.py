@@ -12,6 +12,8 @@ decide, in this order:
 - IPv4 leaves an external network under an external address or not at all, unless SNAT is off;
 - router advertisements leave only where a subnet asks for them.
 
+Rules with a lookup and nothing else count: see `COUNTED`.
+
 Pure text; called by `driver`.
 """
 
@@ -28,6 +30,9 @@ LISTENER_DISCOVERY = (
     "{ mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }"
 )
 
+# Their elements count packets and bytes, each by itself, as long as they are there.
+COUNTED = ("floating_in", "floating_out")
+
 # name: (type, is it a set of intervals)
 SETS: dict[str, tuple[str, bool]] = {
     "management_if": ("ifname", False),
@@ -41,6 +46,8 @@ SETS: dict[str, tuple[str, bool]] = {
     "management6": ("ipv6_addr", False),
     "external4": ("ipv4_addr", False),  # the appliance's own addresses outside
     "public4": ("ipv4_addr", False),  # those and the floating ones
+    "floating_in": ("ipv4_addr", False),  # the floating ones, as destinations
+    "floating_out": ("ipv4_addr", False),
     "connected4": ("ipv4_addr", True),  # tenants' subnets
     "connected6": ("ipv6_addr", True),
     "source4": ("ifname . ipv4_addr", True),  # who may send on which tenant interface
@@ -77,6 +84,7 @@ _CHAINS = f"""
 	chain source_external {{
 		ip saddr @connected4 counter drop
 		ip6 saddr @connected6 counter drop
+		ip daddr @floating_in
 	}}
 	chain source {{
 		type filter hook prerouting priority raw; policy accept;
@@ -164,6 +172,7 @@ _CHAINS = f"""
 	}}
 	chain leak_guard {{
 		type filter hook postrouting priority 150; policy accept;
+		oifname @external_if ip saddr @floating_out
 		ct status snat accept
 		ct status dnat ct direction reply accept
 		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
@@ -189,4 +198,5 @@ def text() -> str:
 
 def _set(name: str, kind: str, interval: bool) -> str:
     flags = "\t\tflags interval\n" if interval else ""
-    return f"\tset {name} {{\n\t\ttype {kind}\n{flags}\t}}\n"
+    counted = "\t\tcounter\n" if name in COUNTED else ""
+    return f"\tset {name} {{\n\t\ttype {kind}\n{flags}{counted}\t}}\n"
