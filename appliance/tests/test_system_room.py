@@ -140,6 +140,21 @@ def test_daemon_that_ignores_term_is_killed(daemons):
     assert not daemons.is_running("stubborn")
 
 
+def test_killed_daemon_leaves_no_zombie_that_holds_its_number(daemons):
+    spec = daemon.DaemonSpec("stubborn", ("sh", "-c", "trap '' TERM; while :; do sleep 1; done"))
+    running = daemons.start(spec)
+    assert daemons.stop("stubborn", timeout_s=0)
+    assert not pathlib.Path(f"/proc/{running.pid}").exists()
+
+
+def test_daemon_behind_a_launcher_is_found_by_its_own_arguments(daemons):
+    program = sleeper()
+    spec = daemon.DaemonSpec(program.name, program.argv, ("setpriv", "--pdeathsig", "TERM"))
+    first = daemons.start(spec)
+    wait_for(lambda: "up" in daemons.log_tail("sleeper"))
+    assert daemons.start(spec) == first
+
+
 def test_recycled_pid_is_not_taken_for_the_daemon(daemons, tmp_path):
     other = subprocess.Popen(["sleep", "30"])
     try:

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -271,13 +272,21 @@ class Guard:
         self._nft.run(fence.text(told.management, self._fenced, told.lease_s))
 
     def _start_keepalived(self) -> None:
-        own = str(self._places.run_dir / "keepalived")
+        own = [f"{self._places.run_dir / 'keepalived'}-{which}" for which in "pv"]
         program = ("keepalived", "--dont-fork", "--log-console", "--vrrp")
-        where = (f"--use-file={self._places.keepalived}", f"--pid={own}-p", f"--vrrp_pid={own}-v")
+        where = (
+            f"--use-file={self._places.keepalived}",
+            f"--pid={own[0]}",
+            f"--vrrp_pid={own[1]}",
+        )
         # Without us nobody would do what it decides.
-        argv = ("setpriv", "--pdeathsig", "TERM", *program, *where)
+        launcher = ("setpriv", "--pdeathsig", "TERM")
+        spec = daemon.DaemonSpec(settings.KEEPALIVED, (*program, *where), launcher)
+        # One that was killed leaves them, and does not start while anybody has such a number.
+        for path in map(pathlib.Path, own):
+            files.remove_file(path)
         try:
-            self._daemons.start(daemon.DaemonSpec(settings.KEEPALIVED, argv), settle_s=0.0)
+            self._daemons.start(spec, settle_s=0.0)
         except daemon.DaemonDied as died:
             LOG.error("keepalived-died reason=%s", died.reason)
 

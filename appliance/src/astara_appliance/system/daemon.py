@@ -24,6 +24,7 @@ from . import files, process
 LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 5.0
+_KILL_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _BOOT_FIELD = 19  # starttime, counted from the field after the command name (proc(5), field 22)
 
@@ -37,6 +38,9 @@ class DaemonSpec:
 
     argv: tuple[str, ...]
     """Program and arguments, foreground mode."""
+
+    launcher: tuple[str, ...] = ()
+    """What executes the program in its own place: ("setpriv", "--pdeathsig", "TERM")."""
 
     reload_signal: signal.Signals = signal.SIGHUP
 
@@ -132,12 +136,12 @@ class Daemons:
 
     def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """End daemon `name`: TERM, after `timeout_s` KILL. Return whether it was running;
-        afterwards it is gone.
+        afterwards it is gone, and collected if it was a child of ours.
         """
         was_running = self.signal(name, signal.SIGTERM)
         if was_running and not self._gone(name, timeout_s):
             self.signal(name, signal.SIGKILL)
-            self._gone(name, timeout_s)
+            self._gone(name, _KILL_TIMEOUT_S)
         files.remove_file(self._pid_file(name))
         return was_running
 
@@ -161,7 +165,7 @@ class Daemons:
         with self._log_file(spec.name).open("ab") as log:
             try:
                 return subprocess.Popen(
-                    list(spec.argv),
+                    [*spec.launcher, *spec.argv],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
