@@ -358,3 +358,49 @@ def test_the_digest_does_not_depend_on_who_asks(place: str, value: object) -> No
     assert contract.digest(contract.parse(changed(place, value))) == contract.digest(
         contract.parse(PUSHED_SHAPE)
     )
+
+
+KEYS_OF_THE_FIRST_RELEASE = {
+    "$": "address_book anchors asn default_v4_gateway dns_domain dns_forwarders enable_snat"
+    " floating_ips ha_config ha_resource hostname labels neighbor_asn networks orchestrator"
+    " router_id schema_version services static_routes tenant_id vpn",
+    "networks": "allocations interface mtu name network_id network_type subnets v4_conf_service"
+    " v6_conf_service",
+    "interface": "addresses description groups ifname lladdr media mtu state",
+    "subnets": "cidr dhcp_enabled dns_nameservers gateway_ip host_routes id ipv6_address_mode"
+    " ipv6_ra_mode",
+    "allocations": "device_id extra_dhcp_opts hostname ip_addresses mac_address tenant_id",
+    "floating_ips": "fixed_ip floating_ip",
+    "orchestrator": "address host metadata_key metadata_port",
+}
+
+
+def keys_of(value: object, name: str = "$") -> dict[str, set[str]]:
+    """All keys of the objects in a document, by the key under which they are."""
+    found: dict[str, set[str]] = {}
+    if isinstance(value, dict):
+        found[name] = set(value)
+        parts = list(value.items())
+    else:
+        parts = [(name, item) for item in value] if isinstance(value, list) else []
+    for key, item in parts:
+        for where, keys in keys_of(item, key).items():
+            found[where] = found.get(where, set()) | keys
+    return found
+
+
+def test_a_plain_router_asks_nothing_that_the_first_release_did_not_know() -> None:
+    text = contract.encode(contract.parse(PUSHED_SHAPE))
+    found = keys_of(json.loads(text))
+    for where, known in KEYS_OF_THE_FIRST_RELEASE.items():
+        assert found.get(where, set()) <= set(known.split()), where
+
+
+def test_the_digest_of_a_plain_router_stays_from_release_to_release() -> None:
+    """Else an upgrade of the orchestrator would push every document anew."""
+    plain = contract.parse(SEED_SHAPE)
+    text = json.loads(contract.encode(plain))
+    assert set(text) == set(KEYS_OF_THE_FIRST_RELEASE["$"].split())
+    assert contract.digest(plain) == (
+        "fafd409435116bbef3ada956116ffb0e6c12c27c40780af1546888613adb5e50"
+    )

@@ -39,8 +39,8 @@ class Stages:
 
     def check(self, step: Step) -> None:
         """Have the tool check the plan, unless exactly this plan is in effect."""
-        if self._in_effect.get(step.driver.name) != fingerprint(step.desired):
-            with blamed_on(step.driver):
+        with blamed_on(step.driver):
+            if self._in_effect.get(step.driver.name) != fingerprint(step.desired):
                 step.driver.check(step.desired)
 
     def apply(self, step: Step) -> bool:
@@ -52,7 +52,7 @@ class Stages:
                 self._in_effect.pop(driver.name, None)
                 driver.apply(change)
                 return True
-        self._in_effect[driver.name] = fingerprint(desired)
+            self._in_effect[driver.name] = fingerprint(desired)
         return False
 
     def differences(self, step: Step) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Stages:
         """See that the plan is in effect."""
         with blamed_on(step.driver):
             step.driver.verify(step.desired)
-        self._in_effect[step.driver.name] = fingerprint(step.desired)
+            self._in_effect[step.driver.name] = fingerprint(step.desired)
 
 
 def plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:

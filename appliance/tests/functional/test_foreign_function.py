@@ -11,6 +11,57 @@ pytestmark = pytest.mark.functional
 
 EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "sample-function"
 
+CLUMSY = """
+import msgspec
+
+class Section(msgspec.Struct):
+    where: str
+
+    def __post_init__(self):
+        if self.where == "section":
+            raise RuntimeError("no such luck")
+
+class Odd:
+    def __str__(self):
+        raise RuntimeError("cannot even be told")
+
+class Driver:
+    name = "clumsy"
+    section = Section
+
+    def __init__(self, paths):
+        self.world = None
+
+    def _stumble(self, verb, where):
+        if where == verb:
+            raise ZeroDivisionError(verb)
+
+    def render(self, document, facts):
+        where = document.functions.get("clumsy", {}).get("where")
+        self._stumble("render", where)
+        return Odd() if where == "odd" else where
+
+    def check(self, desired):
+        self._stumble("check", desired)
+
+    def observe(self):
+        return self.world
+
+    def diff(self, observed, desired):
+        self._stumble("diff", desired)
+        return () if observed == desired else (desired,)
+
+    def explain(self, change):
+        return ("differs",)
+
+    def apply(self, change):
+        self._stumble("apply", change[0])
+        self.world = change[0]
+
+    def verify(self, desired):
+        self._stumble("verify", desired)
+"""
+
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
@@ -25,13 +76,14 @@ def packages(tmp_path_factory):
         check=True,
         timeout=120,
     )
+    (target / "clumsy.py").write_text(CLUMSY)
     broken = target / "broken-1.dist-info"
     broken.mkdir()
     (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
     (broken / "entry_points.txt").write_text(
         "[astara.appliance.functions]\nabsent = no_such_module:Driver\n"
         "firewall = astara_sample.driver:SampleDriver\n"
-        "misnamed = astara_sample.driver:SampleDriver\n"
+        "misnamed = astara_sample.driver:SampleDriver\nclumsy = clumsy:Driver\n"
     )
     return target
 
@@ -101,3 +153,20 @@ def test_a_section_that_nobody_understands_changes_nothing(host, functions, path
 def test_what_the_checker_of_a_function_refuses_is_told_by_its_name(host):
     status, answer = host.try_push(document(host, sample={"blackholes": ["0.0.0.0/0"]}))
     assert (status, answer["error"]["driver"]) == (500, "sample")
+
+
+@pytest.mark.parametrize("verb", ["render", "check", "diff", "apply", "verify", "odd"])
+def test_a_function_that_breaks_is_named_and_the_router_goes_on(host, verb):
+    plain = document(host)
+    host.push(plain)
+    before = host.kernel_state()
+    status, answer = host.try_push(document(host, clumsy={"where": verb}) | {"hostname": "other"})
+    assert (status, answer["error"]["driver"]) == (500, "clumsy")
+    assert answer["error"]["rolled_back"]
+    assert host.kernel_state() == before
+    host.push(plain)
+
+
+def test_a_section_type_that_breaks_is_named(host):
+    status, answer = host.try_push(document(host, clumsy={"where": "section"}))
+    assert (status, answer["error"]["path"]) == (400, "$.functions.clumsy")

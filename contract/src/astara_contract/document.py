@@ -73,8 +73,13 @@ def parse(source: bytes | str | dict[str, Any]) -> Document:
 
 
 def encode(document: Document) -> bytes:
-    """Return the JSON text of `document`; `parse` of it gives the document back."""
-    return msgspec.json.encode(document, order="sorted")
+    """Return the JSON text of `document`; `parse` of it gives the document back.
+
+    Keys that a release before did not know are left out where nothing is asked for by them.
+    """
+    networks = [_without_idle_additions(network) for network in document.networks]
+    text = _without_idle_additions(document) | {"networks": networks}
+    return msgspec.json.encode(text, order="sorted")
 
 
 _ANY_PORT = 9697
@@ -123,6 +128,27 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the document."""
     schema = msgspec.json.schema(Document)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    made = field.default_factory is not msgspec.NODEFAULT
+    return field.default_factory() if made else field.default
+
+
+_DEFAULTS = {
+    kind: {field.name: _default(field) for field in msgspec.structs.fields(kind)}
+    for kind in (Document, Network)
+}
+
+
+def _without_idle_additions(part: Document | Network) -> dict[str, Any]:
+    """Return the fields of `part` but for additions that have their default."""
+    defaults = _DEFAULTS[type(part)]
+    return {
+        name: value
+        for name in part.__struct_fields__
+        if (value := getattr(part, name)) != defaults[name] or name not in part.added
+    }
 
 
 def _without_passwords(bgp: Bgp | None) -> Bgp | None:

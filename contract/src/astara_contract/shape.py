@@ -4,7 +4,7 @@ Only shapes: `document` is the way in and out, `rules` holds what types cannot s
 frozen and refuses keys that it does not know.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -40,6 +40,12 @@ class _Part(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True
 ):
     """Base of all parts of the document."""
+
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Keys that the first release did not have: left out of the text while they have their
+    default, because an appliance of a release before refuses what it does not know. Minded for
+    documents and networks; of other parts a new one says `omit_defaults=True`.
+    """
 
 
 class HostRoute(_Part, frozen=True):
@@ -101,6 +107,8 @@ class Interface(_Part, frozen=True):
 class Network(_Part, frozen=True):
     """A network that the appliance has a NIC on; each network appears once."""
 
+    added = frozenset({"proxy_ndp"})
+
     network_id: Identifier
     network_type: NetworkType
     interface: Interface
@@ -116,7 +124,7 @@ class Network(_Part, frozen=True):
     """
 
 
-class FloatingIP(_Part, frozen=True):
+class FloatingIP(_Part, frozen=True, omit_defaults=True):
     """One to one NAT of `floating_ip` to `fixed_ip` (IPv4)."""
 
     floating_ip: Address
@@ -172,6 +180,8 @@ class Bgp(_Part, frozen=True):
 
 class Document(_Part, frozen=True):
     """Everything that a routing appliance is to be."""
+
+    added = frozenset({"bgp", "functions"})
 
     schema_version: Literal[1] = 1
     router_id: OptionalIdentifier = ""

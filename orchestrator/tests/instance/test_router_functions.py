@@ -1,9 +1,17 @@
 """Sections that hooks of other packages put into a router's document."""
 
+import dataclasses
+
 import pytest
 
+from astara import events
 from astara.clients import topology
+from astara.cluster import fence
 from astara.drivers.router import document, functions
+from astara.instance.router_instance import RouterInstance
+from astara.instance.tools import Tools
+from astara.machine import instance_port
+from astara.machine.vocabulary import InstanceState
 from astara_contract import document as contract
 
 MANAGEMENT = document.Nic("fa:16:3e:00:00:01", "net-mgt", ("fdca::5/64",), 1400)
@@ -31,3 +39,57 @@ def test_a_router_that_is_down_has_no_sections():
 def test_a_function_that_is_not_installed_is_named():
     with pytest.raises(functions.FunctionMissing, match=r"\[router\] functions names 'nowhere'"):
         functions.load(["nowhere"])
+
+
+def raises(router):
+    return {"port": router.nonsense}
+
+
+def returns(value):
+    return lambda router: value
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [raises, returns("text"), returns({"a": object()}), lambda: None],
+    ids=["raises", "no-object", "no-data", "wrong-signature"],
+)
+def test_what_a_hook_does_wrong_is_told_by_function_and_router(hook):
+    router = topology.RouterDetail(id="r1", project_id="p1", generation="1")
+    with pytest.raises(functions.FunctionFailed, match="'sample' failed for router r1"):
+        functions.sections(router, [functions.Function("sample", hook)])
+
+
+def test_a_section_is_a_copy():
+    mine = {"blackholes": []}
+    found = functions.sections(None, [functions.Function("sample", returns(mine))])
+    mine["blackholes"].append("192.0.2.0/24")
+    assert found == {"sample": {"blackholes": []}}
+
+
+def with_hook(rig, router_id, hook):
+    """The instance of an orchestrator in which that hook is switched on."""
+    own = fence.Fence(rig.epochs, "node1")
+    tools = Tools(rig.neutron, rig.nova, rig.appliances, rig.settings, "127.0.0.9", own)
+    tools.site = dataclasses.replace(tools.site, functions=(functions.Function("sample", hook),))
+    return RouterInstance(events.Resource("router", router_id, ""), tools)
+
+
+def test_a_broken_hook_stops_its_router_alone_and_takes_nothing_away(rig):
+    bad, good = rig.cloud.add_router(), rig.cloud.add_router()
+
+    def hook(router):
+        if router.id == bad:
+            raise ZeroDivisionError("surprise")
+
+    rig.drive(with_hook(rig, bad, returns({"blackholes": []})))
+    pushes = len(rig.cloud.pushes)
+    broken = with_hook(rig, bad, hook)
+    broken.begin_walk()
+    with pytest.raises(instance_port.OperatorError, match=r"'sample'.*Error: surprise"):
+        broken.update_state()
+    assert broken.set_error("as told") is InstanceState.ERROR
+    assert len(rig.cloud.pushes) == pushes
+
+    rig.drive(with_hook(rig, good, hook))
+    assert rig.cloud.routers[good]["status"] == "ACTIVE"

@@ -92,12 +92,22 @@ def _read(document: "Document", name: str, kind: type[SectionT]) -> SectionT | N
         reason, _, path = str(error).partition(" - at `$")
         where = f"$.functions.{name}{path.rstrip('`')}"
         raise ContractError(where, reason) from None
+    except Exception as error:
+        # Types may bring code of their own; what breaks there is the section's fault.
+        LOG.exception("function-section-unreadable function=%s", name)
+        raise ContractError(f"$.functions.{name}", f"{type(error).__name__}: {error}") from error
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _built(entry: importlib.metadata.EntryPoint, paths: "Paths") -> Function | None:
     try:
         function: Function = entry.load()(paths)
-        lacking = [word for word in ("section", *_VERBS) if not hasattr(function, word)]
+        lacking = [word for word in _VERBS if not callable(getattr(function, word, None))]
+        if not _is_struct(getattr(function, "section", None)):
+            lacking.append("section")
         if lacking or function.name != entry.name:
             wrong = f"lacks {lacking}" if lacking else f"calls itself {function.name!r}"
             LOG.error("function-left-out function=%s reason=%s", entry.name, wrong)

@@ -7,6 +7,7 @@ ServiceError            -> InstanceError
   ApplyFailed              ConfigureFailed
   NeedsOperator            OperatorError
   Rejected (and below)     OperatorError   a bug or a mismatch of versions, named in the text
+  FunctionFailed           OperatorError   a package of somebody else, named in the text
 
 Wraps every verb of an instance and the pages of the inventory.
 """
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 from .. import store
 from ..clients import appliance, errors
+from ..drivers.router import functions
 from ..machine import instance_port
 
 
@@ -36,5 +38,5 @@ def translated() -> Iterator[None]:
     except errors.Denied as error:
         remedy = "check [keystone_authtoken] and that its user has the roles admin and service"
         raise instance_port.OperatorError(f"{error}; {remedy}") from error
-    except errors.ServiceError as error:
+    except (errors.ServiceError, functions.FunctionFailed) as error:
         raise instance_port.OperatorError(str(error)) from error

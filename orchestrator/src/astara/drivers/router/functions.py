@@ -4,14 +4,27 @@ A package installed beside the orchestrator offers a hook by an entry point in t
 `astara.router.functions`; the operator switches it on by name. The hook is a pure function from
 what Neutron says of a router to the section of that name in its document, or None. It decides
 nothing else, and never sees another router's section. Called by `document` and `instance`.
+
+    Exception
+      FunctionMissing    no installed package offers it: told at start, an operator must act
+      FunctionFailed     a hook of somebody else broke for one router, which keeps what it has: a
+                         document without the section would silently take the function away
 """
 
 import importlib.metadata
+import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from astara_contract import types
+
 from ...clients import topology
+
+LOG = logging.getLogger(__name__)
 
 GROUP = "astara.router.functions"
 
@@ -20,6 +33,16 @@ Hook = Callable[[topology.RouterDetail], Mapping[str, Any] | None]
 
 class FunctionMissing(Exception):
     """A function is switched on that no installed package offers; an operator must act."""
+
+
+class FunctionFailed(Exception):
+    """A hook raised, or returned what is no section; `str()` names function and router."""
+
+    def __init__(self, name: str, router_id: str, reason: str) -> None:
+        super().__init__(
+            f"network function {name!r} failed for router {router_id}: {reason}; mend it, "
+            "or take the name out of [router] functions"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +64,48 @@ def load(names: Iterable[str]) -> tuple[Function, ...]:
                 f"[router] functions names {name!r}, but no installed package offers it in the "
                 f"entry point group {GROUP} (installed: {there})"
             )
-        found.append(Function(name, offered[name].load()))
+        found.append(Function(name, _hook(offered[name])))
     return tuple(found)
 
 
 def sections(
     router: topology.RouterDetail, functions: Iterable[Function]
 ) -> dict[str, dict[str, Any]]:
-    """Return the sections that `router` has."""
+    """Return the sections that `router` has; raise FunctionFailed for the first hook that breaks.
+
+    What is returned is plain data of its own: a hook that goes on changing what it gave away
+    changes no document.
+    """
     found = {}
     for function in functions:
-        section = function.hook(router)
-        if section is not None:
-            found[function.name] = dict(section)
+        try:
+            section = function.hook(router)
+            if section is not None:
+                found[function.name] = _plain(section)
+        except Exception as error:
+            # A boundary: whatever foreign code does wrong belongs to this router alone.
+            LOG.exception("function.failed function=%s router=%s", function.name, router.id)
+            reason = f"{type(error).__name__}: {error}"[:300]
+            raise FunctionFailed(function.name, router.id, reason) from error
     return found
+
+
+def _hook(entry: importlib.metadata.EntryPoint) -> Hook:
+    try:
+        msgspec.convert(entry.name, types.FunctionName)
+        hook: Hook = entry.load()
+    except Exception as error:
+        # A boundary, too: importing a package runs it.
+        LOG.exception("function.not_loaded function=%s", entry.name)
+        reason = (
+            f"[router] functions names {entry.name!r}, which cannot be loaded from {entry.value}"
+        )
+        raise FunctionMissing(f"{reason}: {type(error).__name__}: {error}") from error
+    return hook
+
+
+def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(section, Mapping):
+        raise TypeError(f"expected an object or None, got {type(section).__name__}")
+    copied: dict[str, Any] = json.loads(msgspec.json.encode(dict(section)))
+    return copied
