@@ -6,7 +6,7 @@ loop that draws; an answer that comes late is dropped. Started by `browsing`.
 
 import subprocess
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from textual import app, binding, containers, screen, widgets, work
 
@@ -86,8 +86,16 @@ class Browser(app.App[int]):
         binding.Binding("l", "ssh", "ssh"),
     ]
 
-    def __init__(self, source: Source, by: str, interval_s: float = 2.0, text: str = "") -> None:
+    def __init__(
+        self,
+        source: Source,
+        by: str,
+        interval_s: float = 2.0,
+        text: str = "",
+        key: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self._key = list(key)
         self._source = source
         self._by = by
         self._interval_s = interval_s
@@ -297,9 +305,9 @@ class Browser(app.App[int]):
             self.notify("it has no management address yet", severity="error")
             return
         with self.suspend():
-            subprocess.run(login.command_of(line.address, []), check=False)
+            subprocess.run(login.command_of(line.address, self._key, []), check=False)
 
 
-def run(source: Source, by: str, interval_s: float, text: str) -> int:
-    """Run the browser until it is left; give the exit status."""
-    return Browser(source, by, interval_s, text).run() or 0
+def run(source: Source, by: str, interval_s: float, text: str, key: Sequence[str]) -> int:
+    """Run the browser until it is left, `key` being ssh's option for one; give the exit status."""
+    return Browser(source, by, interval_s, text, key).run() or 0

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import app, base
+from . import app, base, login
 
 
 class Browse(base.Command):
@@ -21,4 +21,6 @@ class Browse(base.Command):
         """Run it until the user leaves."""
         from .browser import run  # textual is heavy
 
-        return run(self.everyone, app.who(), parsed.interval, parsed.filter)
+        shell: app.Shell = self.app
+        key = login.key_of(shell.configuration)
+        return run(self.everyone, app.who(), parsed.interval, parsed.filter, key)

@@ -5,16 +5,28 @@ Decides the command line of ssh; the process becomes ssh, so that its exit statu
 
 import argparse
 import os
+import pathlib
+import typing
 
 from . import app, base
+
+if typing.TYPE_CHECKING:
+    from oslo_config import cfg
 
 USER = "astara"
 
 
-def command_of(address: str, options: list[str]) -> list[str]:
+def key_of(conf: "cfg.ConfigOpts") -> list[str]:
+    """Give ssh's option for the private key beside `ssh_public_key`, if we may read that."""
+    private = pathlib.Path(conf.ssh_public_key).with_suffix("")
+    return ["-i", str(private)] if os.access(private, os.R_OK) else []
+
+
+def command_of(address: str, key: list[str], options: list[str]) -> list[str]:
     """Give the command line; appliances come and go, so their keys are not remembered."""
     return [
         "ssh",
+        *key,
         "-o",
         "StrictHostKeyChecking=no",
         "-o",
@@ -27,7 +39,11 @@ def command_of(address: str, options: list[str]) -> list[str]:
 
 
 class Ssh(base.Command):
-    """Log in to the appliance of a router or load balancer; run it on a node."""
+    """Log in to the appliance of a router or load balancer; run it on a node.
+
+    Your ssh agent's keys are tried, and the private key beside the `ssh_public_key` of the
+    configuration where you can read it.
+    """
 
     examples = (
         "ssh my-router",
@@ -48,4 +64,6 @@ class Ssh(base.Command):
         if not found.address:
             raise app.Refused(f"{found.driver} {found.id} has no management address yet")
         rest = parsed.rest[1:] if parsed.rest[:1] == ["--"] else parsed.rest
-        os.execvp("ssh", command_of(found.address, rest))  # noqa: S606  # a list, no shell
+        shell: app.Shell = self.app
+        line = command_of(found.address, key_of(shell.configuration), rest)
+        os.execvp("ssh", line)  # noqa: S606  # a list, no shell
