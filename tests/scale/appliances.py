@@ -1,13 +1,18 @@
-"""Thousands of simulated appliances in one process: `python appliances.py COUNT [--seed N]`.
+"""Thousands of simulated appliances in one process: `appliances.py COUNT [--simulated FILE]`.
 
 Each has an address of its own and answers as the agent does: its status with NICs, digest and
 epoch, a push with the document's digest, or a refusal with the contract's error. What it was
-pushed it forgets but for the digest. `/simulator/...` is for the measurement alone.
+pushed it forgets but for the digest. With the orchestrator's configuration it serves TLS as that
+says, with certificates of its authority. `/simulator/...` is for the measurement alone, in
+plaintext on a port of its own.
 """
 
 import argparse
 import collections
+import pathlib
+import threading
 
+import certificates
 import msgspec
 import wire
 import world
@@ -70,12 +75,15 @@ class Fleet:
     def __init__(self, count: int, seed: int) -> None:
         self.all = [Appliance(router) for router in world.routers(count, seed)]
         self.requests: collections.Counter[str] = collections.Counter()
+        self.connections = 0
+
+    def met(self) -> None:
+        """Count a connection."""
+        self.connections += 1
 
     def answer(self, request: wire.Request) -> wire.Answer | None:
         """Answer one request; None hangs up."""
         path = request.target.rstrip("/")
-        if path.startswith("/simulator"):
-            return _json(200, self._simulator(path, request.body))
         index = world.index_at(request.address)
         if not 0 <= index < len(self.all) or self.all[index].silent:
             return None
@@ -93,6 +101,10 @@ class Fleet:
             return _json(200, {"configuration": None, "digest": appliance.digest})
         return _json(404, {"error": {"code": "not-found", "reason": "no such resource"}})
 
+    def told(self, request: wire.Request) -> wire.Answer:
+        """Answer the measurement."""
+        return _json(200, self._simulator(request.target.rstrip("/"), request.body))
+
     def _simulator(self, path: str, body: bytes) -> object:
         if path == "/simulator/digests":
             return [appliance.digest for appliance in self.all]
@@ -101,6 +113,7 @@ class Fleet:
                 self.all[index].silent = silent
         return {
             "requests": dict(self.requests),
+            "connections": self.connections,
             "applied": sum(appliance.applied for appliance in self.all),
             "unchanged": sum(appliance.unchanged for appliance in self.all),
             "configured": sum(appliance.digest is not None for appliance in self.all),
@@ -116,9 +129,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=world.SEED)
+    parser.add_argument("--simulated", type=pathlib.Path, default=None)
     options = parser.parse_args()
     fleet = Fleet(options.count, options.seed)
-    wire.serve("::", world.DOCUMENT_PORT, fleet.answer)
+    context = None
+    if options.simulated is not None:
+        ids = [router.id for router in world.routers(options.count, options.seed)]
+        context = certificates.issued(options.simulated, ids)
+    told = ("::1", world.SIMULATOR_PORT, fleet.told)
+    threading.Thread(target=wire.serve, args=told, daemon=True).start()
+    wire.serve("::", world.DOCUMENT_PORT, fleet.answer, context, fleet.met)
 
 
 if __name__ == "__main__":

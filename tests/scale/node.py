@@ -6,7 +6,7 @@ Everything is what production runs; only the cloud and the appliances it talks t
 import os
 import pathlib
 import signal
-import subprocess  # noqa: TC003  the runtime reads the annotation of a dataclass
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,10 @@ from astara.worker import control_protocol as protocol
 
 BIN = pathlib.Path(sys.executable).parent
 ASK_S = 30.0
+SIMULATOR = b"--simulated"
+LINES = 10**6  # all of them
+MEMBER_TIMEOUT_S = 5
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +34,46 @@ class Options:
     threads: int = 16
     period_s: float = 60.0
     audit_s: float = 120.0
+    tls: bool = True
+    host: str = "scale"
+    database: str = ""
+    coordination: str = ""  # URL of ZooKeeper; without it the node is alone
 
 
 class Node:
     """One orchestrator."""
 
     def __init__(self, root: pathlib.Path, options: Options) -> None:
-        self.root = root
         self.options = options
-        self.state = root / "state"
-        self.log = root / "orchestrator.log"
-        self._config = root / "orchestrator.ini"
+        self.state = root / options.host
+        self.log = root / f"{options.host}.log"
+        self.config = root / f"{options.host}.ini"
         self._process: subprocess.Popen[bytes] | None = None
-        self._config.write_text(self._ini())
+        self.config.write_text(self._ini())
 
     def _ini(self) -> str:
         return f"""
 [DEFAULT]
-host = scale
+host = {self.options.host}
 state_path = {self.state}
 transport_url = {broker.TRANSPORT}
 use_stderr = true
 num_worker_processes = {self.options.workers}
 num_worker_threads = {self.options.threads}
-enabled_processes = preflight,listener,worker,health
 health_check_period = {self.options.period_s}
 management_network_id = {world.MANAGEMENT_NETWORK}
 management_subnet_id = {world.MANAGEMENT_SUBNET}
 interface_driver = null
 metadata_proxy_shared_secret = simulated
 [tls]
-enabled = false
+enabled = {self.options.tls}
+[database]
+connection = {self.options.database}
+[coordination]
+enabled = {bool(self.options.coordination)}
+url = {self.options.coordination or "zookeeper://none"}
+heartbeat_interval = 1
+member_timeout = {MEMBER_TIMEOUT_S}
 [router]
 image_uuid = {world.IMAGE}
 instance_flavor = {world.FLAVOR}
@@ -81,13 +92,26 @@ interval = {self.options.audit_s}
 
     def start(self) -> None:
         """Start the orchestrator; it is not waited for."""
-        argv = [str(BIN / "astara-orchestrator"), "--config-file", str(self._config)]
+        argv = [str(BIN / "astara-orchestrator"), "--config-file", str(self.config)]
         self._process = room.start(argv, self.log)
 
     def stop(self) -> None:
         """Stop it as an operator does."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
+            self._process.wait(60)
+            self._process = None
+
+    def prepare(self) -> None:
+        """Bring the database to this release's schema, as an operator does."""
+        argv = [str(BIN / "astara-dbsync"), "--config-file", str(self.config), "upgrade"]
+        subprocess.run(argv, check=True, timeout=120, capture_output=True)
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power cut does."""
+        for pid in self.processes().values():
+            os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
             self._process.wait(60)
             self._process = None
 
@@ -105,25 +129,20 @@ interval = {self.options.audit_s}
             return []
         return [answer for answer in answers if isinstance(answer, protocol.WorkerView)]
 
-    def quiet(self, count: int) -> bool:
-        """Tell whether all resources are there and nothing is being done to any."""
+    def idle(self) -> int | None:
+        """Count the resources that are here with nothing to do; None if something is done."""
         views = self.views()
         idle = sum(view.phases.get("idle", 0) for view in views)
-        return idle == sum(view.resources for view in views) == count
+        settled = len(views) == self.options.workers
+        return idle if settled and idle == sum(view.resources for view in views) else None
 
     def lines(self) -> list[protocol.ResourceLine]:
-        """List all resources, in the order of their ids."""
+        """List all resources; it costs the workers something, so measure nothing meanwhile."""
         found: list[protocol.ResourceLine] = []
-        for number in range(self.options.workers):
-            path, after = protocol.path_of(str(self.state), number), ""
-            while True:
-                answer = protocol.ask(path, protocol.ListResources(after), ASK_S)
-                assert isinstance(answer, protocol.Lines), answer
-                found += answer.resources
-                if not answer.more:
-                    break
-                after = answer.resources[-1].id
-        return sorted(found, key=lambda line: line.id)
+        for answer in self._ask(protocol.ListResources(limit=LINES)):
+            assert isinstance(answer, protocol.Lines), answer
+            found += answer.resources
+        return found
 
     def calls(self) -> dict[str, int]:
         """Count the calls that the workers made, by kind."""
@@ -143,18 +162,20 @@ interval = {self.options.audit_s}
                 command = (path / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(self._config).encode() in command:
-                name = (path / "comm").read_text().strip()
-                found[name] = int(path.name)
+            if str(self.config).encode() not in command or SIMULATOR in command:
+                continue
+            name = (path / "comm").read_text().strip()
+            # A child that has just begun has no name of its own yet.
+            found[name if name not in found else f"{name} {path.name}"] = int(path.name)
         return found
 
     def cpu_s(self) -> dict[str, float]:
         """Give the CPU seconds that each process has used so far."""
         return {name: _cpu_s(pid) for name, pid in self.processes().items()}
 
-    def worker_memory(self) -> int:
-        """Give the bytes that the workers hold resident together."""
-        return sum(_resident(pid) for name, pid in self.processes().items() if "worker" in name)
+    def memory_kib(self) -> dict[str, int]:
+        """Give the memory of each process in KiB; what several share is divided among them."""
+        return {name: _pss_kib(pid) for name, pid in self.processes().items()}
 
 
 def _cpu_s(pid: int) -> float:
@@ -162,5 +183,6 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _resident(pid: int) -> int:
-    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+def _pss_kib(pid: int) -> int:
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))

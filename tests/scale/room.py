@@ -27,6 +27,8 @@ def enter() -> None:
         _run("ip", "link", "set", "lo", "up")
         prefix = f"{world.PREFIX}/{world.PREFIX_LENGTH}"
         _run("ip", "-6", "route", "add", "local", prefix, "dev", "lo")
+        # The orchestrator listens on addresses of that prefix, which no device has by itself.
+        pathlib.Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")
         return
     unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--uts", "--pid"]
     inside = [*unshare, "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv]

@@ -1,16 +1,20 @@
 """Speak just enough HTTP/1.1 to be cheap: what the simulators answer with.
 
-One thread and one event loop serve any number of connections and local addresses; a request costs
-some tens of microseconds, so that a measurement weighs the orchestrator and not its surroundings.
+One thread and one selector serve any number of connections and local addresses, in plaintext or
+TLS; a request costs some tens of microseconds beside the handshake, so that a measurement weighs
+the orchestrator and not its surroundings.
 """
 
-import asyncio
+import contextlib
+import selectors
 import socket
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 404: "Not Found"}
 BACKLOG = 4096
+_CHUNK = 256 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +37,82 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Connection(asyncio.Protocol):
+Answering = Callable[[Request], Answer | None]
+
+
+class _Over(Exception):
+    """The connection has ended, or is to."""
+
+
+class _Connection:
     """One connection; requests on it are answered one after the other."""
 
-    def __init__(self, answer: Callable[[Request], Answer | None]) -> None:
+    def __init__(self, link: socket.socket, answer: Answering) -> None:
+        self.link = link
         self._answer = answer
-        self._buffer = bytearray()
+        self._incoming = bytearray()
+        self._outgoing = bytearray()
+        self._closing = False
+        self._address = link.getsockname()[0]
+        self._shaking = isinstance(link, ssl.SSLSocket)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._address = transport.get_extra_info("sockname")[0]
+    def advance(self) -> int:
+        """Do what can be done now and name what to wait for; raises `_Over`."""
+        try:
+            if self._shaking:
+                self.link.do_handshake()  # type: ignore[attr-defined]
+                self._shaking = False
+            self._read()
+            return self._write()
+        except ssl.SSLWantReadError:
+            return self._write() | selectors.EVENT_READ
+        except ssl.SSLWantWriteError:
+            return selectors.EVENT_WRITE
+        except OSError as reason:
+            raise _Over from reason
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (request := self._next()) is not None:
-            answer = self._answer(request)
-            if answer is None:  # as a machine does whose agent is dead
-                self._transport.close()
+    def _read(self) -> None:
+        while not self._closing:
+            try:
+                data = self.link.recv(_CHUNK)
+            except BlockingIOError:
                 return
-            self._transport.write(_encoded(answer))
-            if request.headers.get("connection", "").lower() == "close":
-                self._transport.close()
-                return
+            if not data:
+                raise _Over
+            self._incoming += data
+            while not self._closing and (request := self._next()) is not None:
+                answer = self._answer(request)
+                if answer is None:  # as a machine does whose agent is dead
+                    raise _Over
+                self._outgoing += _encoded(answer)
+                self._closing = request.headers.get("connection", "").lower() == "close"
+            if self._outgoing:
+                self._write()
+
+    def _write(self) -> int:
+        while self._outgoing:
+            try:
+                sent = self.link.send(self._outgoing)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                return selectors.EVENT_WRITE
+            del self._outgoing[:sent]
+        if self._closing:
+            raise _Over
+        return selectors.EVENT_READ
 
     def _next(self) -> Request | None:
-        end = self._buffer.find(b"\r\n\r\n")
+        end = self._incoming.find(b"\r\n\r\n")
         if end < 0:
             return None
-        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        first, *lines = self._incoming[:end].decode("latin-1").split("\r\n")
         headers = {
             name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)
         }
         length = int(headers.get("content-length", "0"))
-        if len(self._buffer) < end + 4 + length:
+        if len(self._incoming) < end + 4 + length:
             return None
-        body = bytes(self._buffer[end + 4 : end + 4 + length])
-        del self._buffer[: end + 4 + length]
+        body = bytes(self._incoming[end + 4 : end + 4 + length])
+        del self._incoming[: end + 4 + length]
         method, target, _ = first.split(" ", 2)
         return Request(self._address, method, target, headers, body)
 
@@ -83,15 +127,51 @@ def _encoded(answer: Answer) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + answer.body
 
 
-def serve(address: str, port: int, answer: Callable[[Request], Answer | None]) -> None:
-    """Serve until the process is killed."""
-    asyncio.run(_serve(address, port, answer))
-
-
-async def _serve(address: str, port: int, answer: Callable[[Request], Answer | None]) -> None:
+def serve(
+    address: str,
+    port: int,
+    answer: Answering,
+    context: ssl.SSLContext | None = None,
+    accepted: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until the process is killed; `accepted` is called for each connection."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Connection(answer), address, port, family=family, backlog=BACKLOG
-    )
-    await server.serve_forever()
+    with socket.socket(family) as listening, selectors.EpollSelector() as selector:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+        selector.register(listening, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.data is None:
+                    for link in _accepted(listening, context):
+                        accepted()
+                        selector.register(link, selectors.EVENT_READ, _Connection(link, answer))
+                else:
+                    _serve(selector, key)
+
+
+def _accepted(listening: socket.socket, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    """Yield the connections that wait to be taken."""
+    with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        while True:
+            link, _ = listening.accept()
+            link.setblocking(False)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is None:
+                yield link
+            else:
+                yield context.wrap_socket(link, server_side=True, do_handshake_on_connect=False)
+
+
+def _serve(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    connection: _Connection = key.data
+    try:
+        wanted = connection.advance()
+    except _Over:
+        selector.unregister(connection.link)
+        connection.link.close()
+        return
+    if wanted != key.events:
+        selector.modify(connection.link, wanted, connection)

@@ -19,6 +19,7 @@ PROJECT = "5e40000000000000000000000000ce00"
 MARK = "astara:router:"
 CREATED = "2026-11-20T12:00:00Z"
 DOCUMENT_PORT = 5000
+SIMULATOR_PORT = 35001
 
 
 def ident(kind: int, index: int, part: int = 0) -> str:
