@@ -50,7 +50,7 @@ class NicNames:
             files.write_file(self._file, msgspec.json.encode(numbers).decode() + "\n", 0o600)
         except OSError as error:
             # A name that is only good until the restart is better than none; we try again.
-            LOG.error("nic-names-not-kept file=%s error=%s", self._file, error)
+            LOG.error("nic_names.not_kept file=%s error=%s", self._file, error)
         else:
             self._on_disk = numbers
 
@@ -109,5 +109,5 @@ def _load(path: pathlib.Path) -> dict[str, int]:
         return msgspec.json.decode(text, type=dict[str, int])
     except msgspec.DecodeError as error:
         # Names may change, which costs less than an appliance that does not start.
-        LOG.error("nic-names-unreadable file=%s error=%s", path, error)
+        LOG.error("nic_names.unreadable file=%s error=%s", path, error)
         return {}

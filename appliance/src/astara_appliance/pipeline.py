@@ -28,7 +28,7 @@ import msgspec
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 
-from . import clock, errors, facts, ledger, stages, store
+from . import clock, errors, facts, ledger, logs, stages, store
 from .drivers import base, functions, registry
 
 LOG = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Pipeline:
                     raise errors.NotOnTrial(digest)
                 self._save(_promoted(self._committed, trial.document, digest))
                 self.ledger.count(ledger.Event.TRIAL_CONFIRMED)
-                LOG.info("trial-confirmed digest=%s", digest[:12])
+                LOG.info("trial.confirmed digest=%s", digest[:12])
             return self._committed
 
     def repair(self, *, wait: bool = False) -> tuple[str, ...]:
@@ -171,6 +171,7 @@ class Pipeline:
         return changed
 
     def _put(self, document: contract.Document, confirm_within_s: int | None) -> store.Committed:
+        logs.serve(document.router_id or "")
         steps = self._prepare(document)
         digest = contract.digest(document)
         try:
@@ -180,7 +181,7 @@ class Pipeline:
             self.ledger.count(ledger.Event.FAILED)
             rolled_back = not self._converge()[1]
             LOG.error(
-                "push-failed driver=%s rolled_back=%s reason=%s",
+                "push.failed driver=%s rolled_back=%s reason=%s",
                 failure.driver,
                 rolled_back,
                 failure.reason,
@@ -192,7 +193,7 @@ class Pipeline:
         self.ledger.spend(seconds)
         changed = ",".join(f"{name}:{spent:.3f}s" for name, spent in seconds.items())
         LOG.info(
-            "push-applied digest=%s changed=%s trial_s=%s",
+            "push.applied digest=%s changed=%s trial_s=%s",
             digest[:12],
             changed or "nothing",
             confirm_within_s if self._committed.trial else "none",
@@ -209,7 +210,7 @@ class Pipeline:
                 self._stages.check(step)
         except errors.PushFailed as failure:
             self.ledger.count(ledger.Event.REFUSED)
-            LOG.warning("push-refused driver=%s reason=%s", failure.driver, failure.reason)
+            LOG.warning("push.refused driver=%s reason=%s", failure.driver, failure.reason)
             raise
         return steps
 
@@ -252,13 +253,13 @@ class Pipeline:
         trial = self._committed.trial
         if trial is None or self.trial_left_s():
             return False
-        LOG.warning("trial-over digest=%s back_to=%s", trial.digest, self._committed.digest)
+        LOG.warning("trial.over digest=%s back_to=%s", trial.digest, self._committed.digest)
         ended = msgspec.structs.replace(self._committed, trial=None)
         try:
             self._save(ended)
         except errors.PushFailed as failure:
             # Going back matters more; the time of what the file says is over all the same.
-            LOG.error("trial-not-forgotten reason=%s", failure.reason)
+            LOG.error("trial.not_forgotten reason=%s", failure.reason)
             self._committed = ended
         self.ledger.count(ledger.Event.TRIAL_ENDED)
         return True
@@ -273,7 +274,9 @@ class Pipeline:
         self._committed = committed
 
     def _wanted(self) -> tuple[base.Facts, contract.Document]:
-        return facts.gather(self._names), store.document_in_effect(self._committed)
+        wanted = store.document_in_effect(self._committed)
+        logs.serve(wanted.router_id or "")
+        return facts.gather(self._names), wanted
 
     def _converge(self) -> tuple[tuple[str, ...], list[errors.PushFailed]]:
         """Lead every driver to the document, whatever becomes of the others.
@@ -293,7 +296,7 @@ class Pipeline:
                     self._stages.verify(step)
             except errors.PushFailed as failure:
                 failures.append(failure)
-                LOG.error("restore-failed driver=%s reason=%s", failure.driver, failure.reason)
+                LOG.error("restore.failed driver=%s reason=%s", failure.driver, failure.reason)
         return tuple(changed), failures
 
 

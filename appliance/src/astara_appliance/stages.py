@@ -130,5 +130,5 @@ def blamed_on(driver: registry.AnyDriver) -> Iterator[None]:
         raise errors.PushFailed(driver.name, str(error)) from error
     except Exception as error:
         # A bug in one driver: the document must be taken back all the same, or half of it stays.
-        LOG.exception("driver-bug driver=%s", driver.name)
+        LOG.exception("driver.bug driver=%s", driver.name)
         raise errors.PushFailed(driver.name, f"internal error ({type(error).__name__})") from error

@@ -97,7 +97,7 @@ class Store:
             try:
                 found = _unseal(text)
             except ValueError as error:
-                LOG.error("state-damaged file=%s error=%s", path, error)
+                LOG.error("state.damaged file=%s error=%s", path, error)
                 self.unreadable = True
                 self._is_sound = False
                 continue

@@ -94,11 +94,11 @@ class Watch:
                 failures = 0
             except errors.PushFailed as error:
                 failures += 1
-                LOG.error("repair-failed driver=%s reason=%s", error.driver, error.reason)
+                LOG.error("repair.failed driver=%s reason=%s", error.driver, error.reason)
             except Exception:
                 # Loop boundary: nothing that goes wrong in one round may end the watching.
                 failures += 1
-                LOG.exception("watch-failed task=%s", task.__name__)
+                LOG.exception("watch.failed task=%s", task.__name__)
             wait_s = min(pause_s, retry_s * 2 ** (failures - 1)) if failures else pause_s
             now.wait(min(clock.jittered(wait_s), longest_s()))
             now.clear()
@@ -114,7 +114,7 @@ class Watch:
         finally:
             memory.give_back()
         if repaired:
-            LOG.warning("drift-repaired drivers=%s", ",".join(repaired))
+            LOG.warning("drift.repaired drivers=%s", ",".join(repaired))
 
     def _probe(self) -> None:
         document = store.document_in_effect(self._line.committed)

@@ -120,13 +120,13 @@ def _not_ours(error: tls.BundleError) -> flask.Response:
 
 
 def _command_failed(error: process.CommandFailed) -> flask.Response:
-    LOG.error("request-failed path=%s error=%s", flask.request.path, error)
+    LOG.error("request.failed path=%s error=%s", flask.request.path, error)
     return _error(500, code="internal", reason=error.reason, operator=_SEE_LOG)
 
 
 def _broken(error: Exception) -> flask.Response:
     # The boundary of a request: the log gets the traceback, the peer gets a code.
-    LOG.error("request-broken path=%s", flask.request.path, exc_info=error)
+    LOG.error("request.broken path=%s", flask.request.path, exc_info=error)
     return _error(500, code="internal", reason="internal error", operator=_SEE_LOG)
 
 

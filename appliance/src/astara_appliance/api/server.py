@@ -59,7 +59,7 @@ def serve(
         app=application,
         timeout=HANG_S,
         cfg=settings,
-        log=glogging.Logger(settings),
+        log=_Logger(settings),
     )
     worker.init_process()
 
@@ -101,6 +101,15 @@ class _Application(gunicorn_base.BaseApplication):
         return self._build()
 
 
+class _Logger(glogging.Logger):
+    """Lets gunicorn's lines go the way of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
 class _Worker(gthread.ThreadWorker):
     def run(self) -> None:
         # For a unit of Type=notify (sd_notify(3)); without systemd nobody is told.
@@ -135,7 +144,7 @@ def _listener(
             if error.errno != errno.EADDRINUSE or clock.monotonic() > deadline:
                 raise
             clock.sleep(_BIND_RETRY_S)
-    LOG.info("listening address=%s port=%s device=%s", address.ip, port, device)
+    LOG.info("api.listening address=%s port=%s device=%s", address.ip, port, device)
     return listener
 
 

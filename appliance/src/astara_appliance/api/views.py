@@ -62,12 +62,12 @@ def _learn_upstream(parts: Parts) -> None:
         address, port = metadata.parse_upstream(told)
     except ValueError as error:
         # What watches us must not take us for dead because of a header.
-        LOG.warning("metadata-upstream-ignored reason=%s", error)
+        LOG.warning("metadata_upstream.ignored reason=%s", error)
         return
     file, text = parts.paths.run_dir / settings.UPSTREAM, f"{address} {port}"
     if files.read_file(file) != text:
         files.write_file(file, text, 0o640, group=settings.PROXY_ID)
-        LOG.info("metadata-upstream address=%s port=%d", address, port)
+        LOG.info("metadata_upstream.learned address=%s port=%d", address, port)
 
 
 def show_status(parts: Parts) -> status.Status:

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from .. import assembly
+from .. import assembly, logs
 from ..api import server
 from ..system import config_drive, management, management_nic, memory, netlink, tls
 from ..system.paths import Paths
@@ -19,14 +19,14 @@ from ..system.paths import Paths
 if TYPE_CHECKING:
     from astara_contract import tls as contract
 
+LOG = logging.getLogger(__name__)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the agent; return the exit status."""
     options = _parse(argv)
     memory.settle()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.start("agent")
     paths = Paths.under(options.root) if options.root else Paths()
     for directory, mode in (
         (paths.state_dir, 0o700),
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return 2
+        logs.start("agent", as_json=settings.log_json, router_id=settings.router_id)
         management.check(settings)
         device = management_nic.bring_up(settings)
         keeper = tls.Gatekeeper(paths.run_dir, _bundle(paths, required=settings.tls))
@@ -86,7 +87,7 @@ def _bundle(paths: Paths, *, required: bool) -> "contract.Bundle | None":
             "booted with a certificate, which is lost: attach the config drive, or rebuild"
         )
     if bundle is None:
-        logging.getLogger(__name__).warning("tls-off reason=the user data has no certificate")
+        LOG.warning("tls.off reason=%s", "the user data has no certificate")
     return bundle
 
 

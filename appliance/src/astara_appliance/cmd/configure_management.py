@@ -75,6 +75,8 @@ def _settings(
         api_port=base.api_port,
         routes=base.routes,
         tls=told is not None and told.tls,
+        router_id=told.router_id if told is not None else "",
+        log_json=told is not None and told.log_json,
     )
 
 

@@ -7,6 +7,7 @@ file is readable for its group. Started by the metadata driver.
 import os
 import sys
 
+from .. import logs
 from ..metadata_proxy import server
 from ..metadata_proxy.settings import PROXY_ID
 
@@ -19,6 +20,7 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(PROXY_ID, PROXY_ID, PROXY_ID)
         os.setresuid(PROXY_ID, PROXY_ID, PROXY_ID)
+    logs.start("metadata-proxy")
     server.Server(sys.argv[1]).run()
 
 

@@ -5,11 +5,11 @@ Started by the vrrp driver; runs in the foreground until SIGTERM.
 
 import contextlib
 import dataclasses
-import logging
 import os
 import pathlib
 import sys
 
+from .. import logs
 from ..pair import guard
 from ..system.paths import Paths
 
@@ -18,9 +18,7 @@ _NICENESS = -15
 
 def main() -> int:
     """Run the guard."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.start("pair-guard")
     run_dir, log_dir = map(pathlib.Path, sys.argv[1:3])
     with contextlib.suppress(PermissionError):
         os.nice(_NICENESS)  # a master that is late is no master

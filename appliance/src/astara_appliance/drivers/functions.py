@@ -51,7 +51,7 @@ def discover(paths: "Paths", taken: Collection[str]) -> tuple[Function, ...]:
     found: dict[str, Function] = {}
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda item: item.name):
         if entry.name in found or entry.name in taken:
-            LOG.error("function-left-out function=%s reason=name-in-use", entry.name)
+            LOG.error("function.left_out function=%s reason=name-in-use", entry.name)
             continue
         function = _built(entry, paths)
         if function is not None:
@@ -110,11 +110,11 @@ def _built(entry: importlib.metadata.EntryPoint, paths: "Paths") -> Function | N
             lacking.append("section")
         if lacking or function.name != entry.name:
             wrong = f"lacks {lacking}" if lacking else f"calls itself {function.name!r}"
-            LOG.error("function-left-out function=%s reason=%s", entry.name, wrong)
+            LOG.error("function.left_out function=%s reason=%s", entry.name, wrong)
             return None
     except Exception:
         # Whatever a foreign package does wrong, the router must run.
-        LOG.exception("function-left-out function=%s", entry.name)
+        LOG.exception("function.left_out function=%s", entry.name)
         return None
-    LOG.info("function-found function=%s from=%s", entry.name, entry.value)
+    LOG.info("function.found function=%s from=%s", entry.name, entry.value)
     return function

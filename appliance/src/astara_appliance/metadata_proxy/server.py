@@ -7,17 +7,19 @@ it is never restarted for either. Runs in the main thread of the proxy's process
 """
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 from typing import NamedTuple
 
 from astara_contract import metadata
 
 from . import admission, http1, relay, settings
+
+LOG = logging.getLogger(__name__)
 
 TICK_S = 0.5
 # Looks at the settings at once. By default ignored, so it cannot kill a proxy that is starting.
@@ -126,7 +128,7 @@ class Server:
             self._seen = seen
         except (OSError, ValueError) as error:
             # Keep what we have; a file that is being replaced is readable a moment later.
-            _log(f"settings-unreadable error={error}")
+            LOG.warning("settings.unreadable error=%s", error)
 
     def _places(self) -> list[Place]:
         if self._settings is None:
@@ -157,7 +159,7 @@ class Server:
         try:
             threading.Thread(target=self._work, args=(call,), daemon=True).start()
         except RuntimeError as error:
-            _log(f"no-thread error={error}")
+            LOG.warning("thread.refused error=%s", error)
             following: Call | None = call
             while following is not None:
                 _refuse(following.connection)
@@ -224,8 +226,3 @@ def _finish(connection: socket.socket) -> None:
         for _ in range(_LAST_WORDS):
             if not connection.recv(4096):
                 return
-
-
-def _log(text: str) -> None:
-    sys.stderr.write(f"metadata-proxy {text}\n")
-    sys.stderr.flush()

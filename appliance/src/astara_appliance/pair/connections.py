@@ -41,4 +41,4 @@ class Connections:
                         ["conntrackd", "-C", self._configuration, option], timeout_s=_TIMEOUT_S
                     )
                 except process.CommandFailed as failed:
-                    LOG.error("conntrackd-failed option=%s reason=%s", option, failed)
+                    LOG.error("conntrackd.failed option=%s reason=%s", option, failed)

@@ -164,7 +164,7 @@ class Guard:
                 self._obey(words[2])
 
     def _obey(self, word: str) -> None:
-        LOG.info("keepalived-says state=%s role=%s", word, self._told.role)
+        LOG.info("keepalived.says state=%s role=%s", word, self._told.role)
         if word == "MASTER" and not self._holds:
             self._step_up()
         elif word == "BACKUP" and self._watch.leave_by is None:
@@ -186,7 +186,7 @@ class Guard:
         self._told = _told("master", "keepalived decided")
         self._await(commit, started + _COMMIT_PATIENCE_S)
         self._crier.cry()
-        LOG.info("master after_ms=%d", (time.monotonic() - started) * 1000)
+        LOG.info("master.settled after_ms=%d", (time.monotonic() - started) * 1000)
         self._watch.settle_at = time.monotonic() + _SETTLE_AFTER_S
         self._tell()
 
@@ -221,7 +221,7 @@ class Guard:
             self._nft.run(fence.closing())
             self._holdings.trim(held=False)
             self._connections.run(BECOME_SINK)
-        LOG.info("role=%s reason=%s", role, reason)
+        LOG.info("role.changed role=%s reason=%s", role, reason)
         self._tell()
 
     def _hand_over(self) -> None:
@@ -230,7 +230,7 @@ class Guard:
             self._daemons.signal(settings.KEEPALIVED, signal.SIGTERM)
 
     def _leave(self, reason: str) -> None:
-        LOG.info("leaving reason=%s", reason)
+        LOG.info("guard.leaving reason=%s", reason)
         self._watch.ear = PeerEar(self._settings.peer)
         self._watch.leave_by = time.monotonic() + self._settings.lease_s
 
@@ -248,7 +248,7 @@ class Guard:
         try:
             self._load()
         except msgspec.DecodeError as error:
-            LOG.error("settings-refused reason=%s", error)
+            LOG.error("settings.refused reason=%s", error)
             return
         if not fence.is_up(self._nft):
             self._raise_fence()
@@ -288,7 +288,7 @@ class Guard:
         try:
             self._daemons.start(spec, settle_s=0.0)
         except daemon.DaemonDied as died:
-            LOG.error("keepalived-died reason=%s", died.reason)
+            LOG.error("keepalived.died reason=%s", died.reason)
 
     def _restart_keepalived(self) -> None:
         running = self._daemons.find(settings.KEEPALIVED)

@@ -70,7 +70,7 @@ def _tolerant() -> Iterator[None]:
     try:
         yield
     except netlink.NetlinkRefused as refused:
-        LOG.error("kernel-refused what=%s code=%d", refused.what, refused.code)
+        LOG.error("kernel.refused what=%s code=%d", refused.what, refused.code)
 
 
 def _route(route: Route) -> netlink.Route:

@@ -39,7 +39,7 @@ class Crier:
             except OSError as error:
                 failed[device] = str(error)
         for device, reason in failed.items():
-            LOG.warning("announce-failed device=%s error=%s", device, reason)
+            LOG.warning("announce.failed device=%s error=%s", device, reason)
 
 
 def _announcement(item: Address) -> announce.Announcement:

@@ -75,7 +75,7 @@ def _send(announcements: Iterable[Announcement]) -> None:
                 raw.sendto(frame(item), (item.device, 0))
             except OSError as error:
                 LOG.warning(
-                    "announce-failed device=%s address=%s error=%s",
+                    "announce.failed device=%s address=%s error=%s",
                     item.device,
                     item.address,
                     error,

@@ -59,7 +59,7 @@ def parse(user_data: str) -> BootData:
         raw = json.loads(body) if body.strip() else {}
     except json.JSONDecodeError as error:
         # Somebody's own cloud-config in YAML: nothing in it is for us.
-        LOG.warning("user-data-not-json error=%s", error)
+        LOG.warning("user_data.not_json error=%s", error)
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigDriveError("user data: expected an object")
@@ -85,6 +85,7 @@ def _management(raw: Any) -> management.Management:
     if "api_port" in raw:
         settings["api_port"] = raw["api_port"]
     settings["tls"] = "tls" in raw
+    settings |= {name: raw[name] for name in ("router_id", "log_json") if name in raw}
     try:
         return msgspec.convert(settings, management.Management)
     except msgspec.ValidationError as error:

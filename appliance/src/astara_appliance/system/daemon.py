@@ -156,7 +156,7 @@ class Daemons:
             ours = any(str(self._run_dir) in word for word in argv[1:])
             if not ours or not _same_program(argv, spec.argv):
                 continue
-            LOG.warning("daemon-stray name=%s pid=%s", spec.name, pid)
+            LOG.warning("daemon.stray name=%s pid=%s", spec.name, pid)
             start_ticks = _start_ticks(pid) or 0
             files.write_file(self._pid_file(spec.name), f"{pid} {start_ticks}\n", 0o644)
             self.stop(spec.name)

@@ -30,6 +30,10 @@ class Management(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     """Booted with a certificate: plaintext is out of the question from then on."""
 
+    router_id: str = ""
+    log_json: bool = False
+    """Whether lines of the log are JSON."""
+
 
 class ManagementError(Exception):
     """The management NIC cannot be set up; the text says why."""
@@ -43,7 +47,7 @@ def load(state_dir: pathlib.Path) -> Management | None:
     try:
         return msgspec.json.decode(text, type=Management)
     except msgspec.DecodeError as error:
-        LOG.error("management-settings-unreadable error=%s", error)
+        LOG.error("management_settings.unreadable error=%s", error)
         return None
 
 

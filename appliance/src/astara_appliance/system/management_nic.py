@@ -55,4 +55,4 @@ def _set(key: str, value: str) -> None:
         sysctl.put(key, value)
     except OSError as error:
         # A kernel without IPv6 still has a management address over IPv4.
-        LOG.warning("sysctl-refused key=%s error=%s", key, error)
+        LOG.warning("sysctl.refused key=%s error=%s", key, error)

@@ -11,6 +11,8 @@ import pathlib
 import subprocess
 from collections.abc import Sequence
 
+from .. import logs
+
 DEFAULT_TIMEOUT_S = 15.0
 _STDERR_KEPT = 4000
 
@@ -40,7 +42,9 @@ def clean_environment() -> dict[str, str]:
     """Return the environment that children get: our PATH and nothing that could steer them."""
     path = os.environ.get("PATH", "")
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {"PATH": f"{path}:{system}" if path else system, "LC_ALL": "C", "HOME": "/root"}
+    passed_on = {name: os.environ[name] for name in logs.PASSED_ON if name in os.environ}
+    plain = {"PATH": f"{path}:{system}" if path else system, "LC_ALL": "C", "HOME": "/root"}
+    return {**plain, **passed_on}
 
 
 def run(

@@ -26,7 +26,7 @@ def install(keys: Sequence[str]) -> bool:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        LOG.info("ssh-keys-skipped reason=no-user user=%s", USER)
+        LOG.info("ssh_keys.skipped reason=no-user user=%s", USER)
         return False
     directory = pathlib.Path(user.pw_dir) / ".ssh"
     directory.mkdir(mode=0o700, exist_ok=True)

@@ -121,7 +121,9 @@ class Announcer:
         """Tell the last beat, however old: workers see from the lease what it is worth."""
         certain = beat is not None and beat.lease_until > self._clock.monotonic()
         if self._certain and not certain:
-            LOG.error("group.lease_lost consequence=nothing is written until the group is back")
+            LOG.error(
+                "group.lease_lost consequence=%s", "nothing is written until the group is back"
+            )
         self._certain = certain
         if beat is None:
             return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from .. import bus
+from .. import bus, logs
 from . import (
     api,
     audit,
@@ -97,12 +97,16 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
         default_config_files=list(files) if files is not None else None,
     )
     log.setup(CONF, PROJECT)
+    logs.dress(CONF, {opt.dest for _, opts in own_opts() for opt in opts if opt.secret})
     return CONF
 
 
 def parse(files: Sequence[str]) -> cfg.ConfigOpts:
     """Parse files into the global CONF for a tool, which logs in its own way; raises as `load`."""
+    from oslo_log import log
+
     register(CONF)
+    log.register_options(CONF)  # what appliances are told of logs is one of them
     CONF([], project=PROJECT, default_config_files=list(files))
     return CONF
 

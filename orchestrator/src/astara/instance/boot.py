@@ -101,6 +101,7 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, imag
         api_port=tools.settings.api_port,
         ssh_public_key=tools.settings.ssh_public_key,
         tls=trust.first(router.id) if trust is not None else None,
+        log_json=tools.settings.log_json,
     )
     request = ServerRequest(
         name=names.server(router.id),

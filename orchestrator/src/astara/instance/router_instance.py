@@ -247,7 +247,7 @@ class RouterInstance:
         router = probe.read_detail(self._tools, self._memory, self._resource.id)
         if router is not None and router.ha and not self._told_about_ha:
             self._told_about_ha = True
-            LOG.warning("router.ha router=%s reason=served by one appliance", router.id)
+            LOG.warning("router.ha router=%s reason=%s", router.id, "served by one appliance")
         return router
 
     def _is_gone(self) -> bool:

@@ -34,6 +34,7 @@ class Settings:
     functions: tuple[str, ...] = ()
     bgp: Policy | None = None
     proxy_ndp: bool = False
+    log_json: bool = False
 
 
 def from_conf(conf: Any) -> Settings:
@@ -54,6 +55,7 @@ def from_conf(conf: Any) -> Settings:
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
         proxy_ndp=conf.router.proxy_ndp,
+        log_json=conf.use_json,
         bgp=_bgp(conf.router) if conf.router.bgp else None,
     )
 

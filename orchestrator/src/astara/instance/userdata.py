@@ -29,6 +29,7 @@ class FirstBoot:
     api_port: int
     ssh_public_key: str = ""
     tls: contract_tls.Bundle | None = None
+    log_json: bool = False
 
 
 def render(boot: FirstBoot) -> str:
@@ -52,6 +53,7 @@ def _cloud_config(boot: FirstBoot) -> Mapping[str, Any]:
                 "routes": [],
             },
             **({} if boot.tls is None else {"tls": msgspec.to_builtins(boot.tls)}),
+            **({"log_json": True} if boot.log_json else {}),
         },
     }
 

@@ -226,7 +226,7 @@ class Automaton:
         try:
             facts = self._execute[self.state](action)
         except instance_port.Retry as reason:
-            LOG.info("step.retried %s reason=%s", self._names(), reason)
+            LOG.info("step.retried state=%s reason=%s", self.state, reason)
             metrics.STEP_FAILURES.labels("retry").inc()
             self._said = str(reason)
             self._after_s = reason.after_s or 0.0
@@ -234,7 +234,7 @@ class Automaton:
         except instance_port.BootFailed as reason:
             metrics.STEP_FAILURES.labels("boot").inc()
             self._said = str(reason)
-            LOG.warning("boot.failed %s count=%d reason=%s", self._names(), self._boots, reason)
+            LOG.warning("boot.failed state=%s count=%d reason=%s", self.state, self._boots, reason)
             return NEVER, InstanceState.DOWN
         except instance_port.ConfigureFailed as reason:
             metrics.STEP_FAILURES.labels("refused").inc()
@@ -242,7 +242,7 @@ class Automaton:
             facts = self._refused(str(reason))
         except instance_port.OperatorError as reason:
             metrics.STEP_FAILURES.labels("operator").inc()
-            LOG.error("operator.needed %s reason=%s", self._names(), reason)
+            LOG.error("operator.needed state=%s reason=%s", self.state, reason)
             self._said = str(reason)
             self.instance.set_error(self._said)
             facts = frozenset({Fact.COOLING})
@@ -251,7 +251,7 @@ class Automaton:
         except Exception as fault:  # the boundary of one step: the other resources go on
             metrics.STEP_FAILURES.labels("crash").inc()
             self._said = f"{type(fault).__name__}: {fault}"
-            LOG.exception("step.crashed %s", self._names())
+            LOG.exception("step.crashed state=%s", self.state)
             facts = self._away()
         return facts, self.instance.state
 
@@ -277,7 +277,7 @@ class Automaton:
             self._fresh = True
         if action is Action.DELETE and self.instance.state is not InstanceState.GONE:
             # An event is a hint; Neutron, which still has the resource, is the truth.
-            LOG.warning("delete.contradicted %s instance=%s", self._names(), self.instance.state)
+            LOG.warning("delete.contradicted instance=%s", self.instance.state)
             self.action = Action.UPDATE
         return frozenset({Fact.COOLING}) if self._patience.cooling else NEVER
 
@@ -324,7 +324,7 @@ class Automaton:
         if told not in self._told:
             self._told.add(told)
             metrics.REBUILDS.labels("held").inc()
-            LOG.warning("rebuild.held %s reason=%s", self._names(), refusal)
+            LOG.warning("rebuild.held state=%s reason=%s", self.state, refusal)
         return False
 
     def _create(self, _action: Action) -> frozenset[Fact]:
@@ -367,7 +367,7 @@ class Automaton:
     def _refused(self, reason: str) -> frozenset[Fact]:
         self._refusals += 1
         LOG.warning(
-            "configure.refused %s count=%d reason=%s", self._names(), self._refusals, reason
+            "configure.refused state=%s count=%d reason=%s", self.state, self._refusals, reason
         )
         if self._refusals < self._policy.tries:
             return frozenset({Fact.REFUSED})
@@ -423,10 +423,6 @@ class Automaton:
     # -- the log
     # -----------------------------------------------------------------------------------
 
-    def _names(self) -> str:
-        resource = self.instance.resource
-        return f"{resource.driver}={resource.id} state={self.state}"
-
     def _log_step(self, row: table.Row, view: table.View) -> None:
         """Log each kind of step once per walk, and the routine of polls at debug only."""
         kind = (row.state, row.next, view.instance, row.reason)
@@ -434,8 +430,8 @@ class Automaton:
         self._told.add(kind)
         LOG.log(
             logging.DEBUG if quiet else logging.INFO,
-            "walk.moved %s next=%s action=%s instance=%s pause=%s reason=%s",
-            self._names(),
+            "walk.moved state=%s next=%s action=%s instance=%s pause=%s reason=%s",
+            row.state,
             row.next,
             view.action,
             view.instance,

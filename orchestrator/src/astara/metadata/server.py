@@ -4,6 +4,7 @@ Decides how many requests run at once and how long a client may dawdle. Must nev
 longer than that. ``serve`` is what the supervisor runs in the role ``metadata``.
 """
 
+import contextlib
 import http.server
 import ipaddress
 import logging
@@ -11,6 +12,8 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from astara_contract import logline, metadata
 
 from ..clients import errors
 from ..clients.connect import open_cloud
@@ -38,6 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         """Forward the request, or say no with a bare status."""
+        # What it says of itself: good enough for the log, before it is verified as well.
+        asking = self.headers.get(metadata.ROUTER_HEADER)
+        with logline.about("router", asking) if asking else contextlib.nullcontext():
+            self._forward()
+
+    def _forward(self) -> None:
         try:
             if not self.path.startswith("/"):
                 raise Refused(400, "not a path")
@@ -66,8 +75,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Stream Nova's answer; its length is told if Nova told it, else the end of the stream."""
         if nova.status == 403:
             LOG.error(
-                "metadata.secret_mismatch reason=compare metadata_proxy_shared_secret here "
-                "and in nova.conf"
+                "metadata.secret_mismatch reason=%s",
+                "compare metadata_proxy_shared_secret here and in nova.conf",
             )
         self._answering = True
         self.send_response_only(nova.status)
@@ -90,7 +99,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # name of the base class
         """Log what the base class has to say as our own lines."""
-        LOG.debug("metadata.http client=%s %s", self.client_address[0], format % args)
+        LOG.debug("metadata.http client=%s text=%s", self.client_address[0], format % args)
 
 
 class Server(http.server.HTTPServer):

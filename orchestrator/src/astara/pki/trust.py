@@ -283,7 +283,10 @@ def from_conf(conf: Any, opened: store.Store) -> Trust | None:
     """Make what the configuration asks for; None if TLS is turned off."""
     options = conf.tls
     if not options.enabled:
-        LOG.warning("tls.off whoever is on the management network can configure appliances")
+        LOG.warning(
+            "tls.off consequence=%s",
+            "whoever is on the management network can configure appliances",
+        )
         return None
     return Trust(
         opened.certificates,

@@ -6,7 +6,6 @@ of its faults; a cloud that does not answer yet is tried again by the supervisor
 
 import logging
 import os
-import sys
 import threading
 
 from oslo_config import cfg
@@ -27,7 +26,6 @@ def _check_database(conf: cfg.ConfigOpts) -> None:
         store.open_store(conf).close()
     except store.NotMigrated as reason:
         LOG.error("database.refused reason=%s", reason)
-        sys.stderr.write(f"astara-orchestrator: {reason}\n")
         raise SystemExit(os.EX_CONFIG) from None
     except store.Unavailable as reason:
         LOG.error("preflight.failed reason=%s", reason)
@@ -41,7 +39,6 @@ def run(conf: cfg.ConfigOpts, _number: int, _stop: threading.Event) -> None:
     except validation.InvalidConfiguration as invalid:
         for fault in invalid.faults:
             LOG.error("configuration.invalid fault=%s", fault)
-            sys.stderr.write(f"astara-orchestrator: {fault}\n")
         raise SystemExit(os.EX_CONFIG) from None
     _check_database(conf)
     try:

@@ -148,7 +148,7 @@ class Desk:
         if log:
             LOG.info("worker.report number=%d phases=%s", self._number, phases)
             for thread in view.threads:
-                LOG.info("worker.thread %s", thread)
+                LOG.info("worker.thread text=%s", thread)
         return view
 
 

@@ -9,6 +9,8 @@ import threading
 import time
 import typing
 
+from astara_contract import logline
+
 from ..machine import outcome
 from . import registry
 
@@ -58,7 +60,8 @@ class Pool:
         while (slot := self._slots.take()) is not None:
             self._doing[name] = (slot.resource.id, time.monotonic())
             try:
-                ended = slot.automaton.run(self._halt)
+                with logline.about(slot.resource.driver, slot.resource.id):
+                    ended = slot.automaton.run(self._halt)
             except Exception:  # the boundary of one walk: a bug costs this resource a pause
                 LOG.exception("walk.crashed %s=%s", slot.resource.driver, slot.resource.id)
                 ended = outcome.Wake(CRASH_PAUSE_S)

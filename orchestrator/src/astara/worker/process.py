@@ -127,4 +127,4 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     outgoing.close()
     factory.close()
     opened.close()
-    LOG.info("worker.stopped number=%d drained=%s %s", number, drained, slots.census())
+    LOG.info("worker.stopped number=%d drained=%s phases=%s", number, drained, slots.census())

@@ -37,7 +37,7 @@ class RoutesDriver:
         """Accept; tell once which routes cannot be."""
         if desired.skipped != self._told:
             for route in desired.skipped:
-                LOG.warning("route-skipped route=%s reason=next-hop-not-connected", route)
+                LOG.warning("route.skipped route=%s reason=next-hop-not-connected", route)
             self._told = desired.skipped
 
     def observe(self) -> tuple[netlink.InstalledRoute, ...]:
