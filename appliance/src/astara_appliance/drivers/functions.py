@@ -94,7 +94,7 @@ def _read(document: "Document", name: str, kind: type[SectionT]) -> SectionT | N
         raise ContractError(where, reason) from None
     except Exception as error:
         # Types may bring code of their own; what breaks there is the section's fault.
-        LOG.exception("function-section-unreadable function=%s", name)
+        LOG.exception("function.section_unreadable function=%s", name)
         raise ContractError(f"$.functions.{name}", f"{type(error).__name__}: {error}") from error
 
 
