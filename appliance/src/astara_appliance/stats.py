@@ -22,9 +22,9 @@ def take(
 ) -> contract.Stats:
     """Read all counters now."""
     return contract.Stats(
-        since=max(booted_at, _firewall_since(paths)),
+        since=booted_at,
         at=clock.now(),
-        counters=(*_interfaces(document, names), *_floating()),
+        counters=(*_interfaces(document, names), *_floating(_firewall_since(paths))),
     )
 
 
@@ -51,7 +51,7 @@ def _interfaces(document: Document, names: facts.NicNames) -> Iterator[contract.
             )
 
 
-def _floating() -> Iterator[contract.Counter]:
+def _floating(since: str) -> Iterator[contract.Counter]:
     inwards, outwards = (counters.counted(name) for name in ("floating_in", "floating_out"))
     nothing = counters.Count(0, 0)
     for address in sorted(inwards):
@@ -59,6 +59,7 @@ def _floating() -> Iterator[contract.Counter]:
         yield contract.Counter(
             kind="floating-ip",
             name=address,
+            since=since,
             in_bytes=entered.bytes,
             in_packets=entered.packets,
             out_bytes=left.bytes,

@@ -1,7 +1,8 @@
 """What an appliance has counted: traffic of its networks, of floating IPs and of labels.
 
-Answer of ``GET /v1/system/stats``. Counters only grow; where one is lower than before it began
-anew, as do all of them with another `since`. Decoding ignores unknown keys, as with `status`.
+Answer of ``GET /v1/system/stats``. Counters only grow; one that is lower than before began anew,
+as did one whose `since` is another, or that of the whole. Decoding ignores unknown keys, as with
+`status`.
 """
 
 from typing import Literal
@@ -26,15 +27,17 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     in_packets: int = 0
     out_bytes: int = 0
     out_packets: int = 0
+    since: str = ""
+    """When it could have begun, where that is not the beginning of all: the firewall's counters
+    begin anew whenever it is loaded.
+    """
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """All counters at one moment. Times are ISO 8601 in UTC."""
 
     since: str
-    """When the oldest of these counters could have begun: the appliance's boot, or when its
-    firewall was loaded last.
-    """
+    """When the oldest of these counters could have begun: the appliance's boot."""
 
     at: str
     counters: tuple[Counter, ...] = ()
