@@ -1,5 +1,6 @@
 """The clients against HTTP servers that misbehave: what they raise, repeat, and give up on."""
 
+import http.client
 import http.server
 import json
 import threading
@@ -8,10 +9,11 @@ import time
 import pytest
 from keystoneauth1 import noauth, session
 
-from astara.clients import appliance, errors
+from astara.clients import appliance, errors, links
 from astara.clients.appliance import Appliances
 from astara.clients.neutron import Neutron
 from astara.clients.rest import Patience, Service
+from astara_contract import document
 
 
 class Script:
@@ -286,3 +288,56 @@ def test_a_refusal_becomes_what_the_caller_does_about_it(
     with pytest.raises(error) as caught:
         appliances.interfaces("127.0.0.1")
     assert type(caught.value) is error
+
+
+# Connections between a probe and its push
+
+
+def test_a_push_takes_the_connection_of_its_probe(script, appliances):
+    script.answers = [(200, STATUS), (200, {"digest": "d"}), (200, STATUS)]
+
+    appliances.status("127.0.0.1", "r", more=True)
+    appliances.configure("127.0.0.1", document.Document(), 1, "r")
+    assert len(script.connections) == 1
+    appliances.status("127.0.0.1", "r")
+    assert len(script.connections) == 2
+
+
+def test_a_connection_is_not_kept_from_walk_to_walk_nor_for_another_router(script, appliances):
+    script.answers = [(200, STATUS)] * 3
+
+    appliances.status("127.0.0.1", "r", more=True)
+    appliances.release("r")
+    appliances.status("127.0.0.1", "r", more=True)
+    appliances.status("127.0.0.1", "other", more=True)
+    assert len(script.connections) == 3
+
+
+def test_a_kept_connection_that_the_appliance_has_ended_costs_no_error(script, appliances):
+    def end_unannounced(handler):
+        content = json.dumps(STATUS).encode()
+        handler.send_response_only(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+        handler.close_connection = True
+
+    script.answers = [(200, {}, end_unannounced), (200, STATUS)]
+
+    for _ in range(2):
+        assert appliances.status("127.0.0.1", "r", more=True).digest == "d"
+    assert len(script.connections) == 2
+
+
+def test_only_so_many_connections_are_kept_and_not_for_long(script):
+    kept = links.Links(limit=2, lasts_s=0.0)
+    opened = [http.client.HTTPConnection("127.0.0.1", script.port) for _ in range(3)]
+    for number, link in enumerate(opened):
+        link.connect()
+        kept.keep(str(number), "127.0.0.1", link)
+
+    assert opened[0].sock is None
+    assert kept.take("1", "127.0.0.1") is None
+    assert opened[1].sock is None
+    kept.close()
+    assert opened[2].sock is None

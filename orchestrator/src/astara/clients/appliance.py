@@ -2,7 +2,7 @@
 
 Decides nothing. Must never follow a proxy of the environment (appliances live on the management
 network only) and never wait beyond the deadline it was given. Each call has a connection of its
-own: kept ones would hold a thread of each appliance between polls. Plain ``http.client``, because
+own, but for a push, which takes that of its walk's probe (`links`). Plain ``http.client``, because
 there is a call per appliance and health period. With a ``trust`` it speaks TLS 1.3 and checks that
 it is the one true appliance of the router that answers. Called by ``instance`` only.
 
@@ -14,6 +14,7 @@ ServiceError
   StaleEpoch       it has taken a document from a later owner
 """
 
+import contextlib
 import dataclasses
 import http.client
 import ssl
@@ -27,7 +28,7 @@ from astara_contract import metadata, tls
 from astara_contract import status as observed
 
 from .. import clock, metrics
-from . import errors
+from . import errors, links
 from .rest import CallCount
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class _Call:
     router_id: str
     timeout_s: float
     push: _Push | None = None
+    more: bool = False  # whether another call is likely to follow at once
 
     @property
     def operation(self) -> str:
@@ -112,14 +114,16 @@ class Appliances:
         self._probing = {metadata.UPSTREAM_HEADER: metadata_upstream} if metadata_upstream else {}
         self._alive_timeout_s = alive_timeout_s
         self._config_timeout_s = config_timeout_s
+        self._links = links.Links()
         self.calls = CallCount()
 
-    def status(self, address: str, router_id: str = "") -> observed.Status:
+    def status(self, address: str, router_id: str = "", *, more: bool = False) -> observed.Status:
         """Probe an appliance: alive means that it answers this in time.
 
         A client that was given an upstream tells it, so only who serves the appliance has one.
+        With `more` the connection waits for a moment for what follows, until `release`.
         """
-        call = _Call("GET", address, _STATUS, router_id, self._alive_timeout_s)
+        call = _Call("GET", address, _STATUS, router_id, self._alive_timeout_s, more=more)
         return self._ask(call, observed.Status)
 
     def interfaces(self, address: str, router_id: str = "") -> tuple[observed.InterfaceState, ...]:
@@ -151,8 +155,13 @@ class Appliances:
             _Call("PUT", address, path, router_id, self._alive_timeout_s, push), tls.Shown
         )
 
+    def release(self, router_id: str) -> None:
+        """Close what waits for a call to a router's appliance that has not followed."""
+        self._links.release(router_id)
+
     def close(self) -> None:
-        """Nothing is kept between calls."""
+        """Close what is kept between calls."""
+        self._links.close()
 
     def _ask(self, call: _Call, answer: type[T]) -> T:
         self.calls.add(f"{call.method} {call.path}")
@@ -175,11 +184,16 @@ class Appliances:
     def _exchange(self, call: _Call) -> tuple[int, bytes]:
         """Send and read within the call's time in all; the timeouts of sockets are per packet.
 
-        What TLS refused was not processed, so the next way may be tried.
+        What TLS refused was not processed, so the next way may be tried. All calls may be made
+        twice, so one that found its kept connection broken is made anew.
         """
         deadline = clock.SYSTEM.monotonic() + call.timeout_s
         reason = "no way to it"
         try:
+            kept = self._links.take(call.router_id, call.address)
+            if kept is not None:
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    return self._talk(kept, call, deadline)
             for way in self._ways(call):
                 try:
                     return self._exchange_by(way, call, deadline)
@@ -202,18 +216,37 @@ class Appliances:
         link = http.client.HTTPConnection(call.address, self._port, timeout=connect_s)
         try:
             link.connect()
+            link.auto_open = 0  # what was closed is never opened again by itself, in plaintext
             if way is not None and way.context is not None:
                 self._secure(link, way, call.router_id)
+        except BaseException:
+            link.close()
+            raise
+        return self._talk(link, call, deadline)
+
+    def _talk(
+        self, link: http.client.HTTPConnection, call: _Call, deadline: float
+    ) -> tuple[int, bytes]:
+        """Send and read on an open connection; afterwards it is kept or closed."""
+        try:
             link.sock.settimeout(call.timeout_s)
             push = call.push
             body, headers = (push.body, push.headers) if push is not None else (None, {})
             if call.path == _STATUS:
                 headers = {**headers, **self._probing}
-            link.request(call.method, call.path, body, {**headers, "Connection": "close"})
+            wish = {} if call.more else {"Connection": "close"}
+            link.request(call.method, call.path, body, {**headers, **wish})
             answer = link.getresponse()
-            return answer.status, _read(call.operation, answer, deadline)
-        finally:
+            content = _read(call.operation, answer, deadline)
+            answer.close()  # so that the connection takes the next request
+        except BaseException:
             link.close()
+            raise
+        if call.more and link.sock is not None:
+            self._links.keep(call.router_id, call.address, link)
+        else:
+            link.close()
+        return answer.status, content
 
     def _secure(self, link: http.client.HTTPConnection, way: "Way", router_id: str) -> None:
         """Shake hands on a connection and look at what the appliance shows."""

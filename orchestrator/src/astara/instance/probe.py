@@ -64,14 +64,17 @@ def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
     return chosen
 
 
-def probe(tools: Tools, memory: Memory, management: Port | None) -> bool:
-    """Ask the appliance for its status; say whether it answered."""
+def probe(tools: Tools, memory: Memory, management: Port | None, *, more: bool = False) -> bool:
+    """Ask the appliance for its status; say whether it answered.
+
+    `more` says that a push may follow in this walk.
+    """
     address = tools.address_of(management)
     router_id = ports.router_of(management) if management is not None else ""
     memory.status = None
     if address is not None:
         try:
-            memory.status = tools.appliances.status(address, router_id)
+            memory.status = tools.appliances.status(address, router_id, more=more)
             renewal.renew_if_due(tools, router_id, address)
         except errors.Unavailable as error:
             LOG.debug("appliance.silent address=%s reason=%s", address, error.reason)
@@ -102,7 +105,7 @@ def look(
     plug = read_ports(tools, memory, router)
     before = _server_id(memory, plug.management)
     asked_already = before is not None
-    if asked_already and not silent and probe(tools, memory, plug.management):
+    if asked_already and not silent and probe(tools, memory, plug.management, more=True):
         return
     server = read_server(tools, memory, router.id)
     if server is None or not verdict.running(server):
@@ -112,6 +115,7 @@ def look(
             tools,
             memory,
             read_ports(tools, memory, router, fresh=not memory.ports_read).management,
+            more=True,
         )
 
 

@@ -111,6 +111,7 @@ class RouterInstance:
     def end_walk(self) -> None:
         """Forget the detail and what was made of it."""
         self._memory.forget_walk()
+        self._tools.appliances.release(self._resource.id)
 
     def update_state(self) -> InstanceState:
         """Look at Neutron, the server and the appliance."""
@@ -242,6 +243,7 @@ class RouterInstance:
     def let_go(self) -> None:
         """Forget what this process holds for the router: another node serves it."""
         self._tools.fence.drop(self._resource.id)
+        self._tools.appliances.release(self._resource.id)
 
     def _detail(self) -> topology.RouterDetail | None:
         router = probe.read_detail(self._tools, self._memory, self._resource.id)
@@ -267,7 +269,7 @@ class RouterInstance:
             plug = known[1]
         else:
             return False
-        return probe.probe(self._tools, self._memory, plug.management)
+        return probe.probe(self._tools, self._memory, plug.management, more=True)
 
     def _judge(self, router: topology.RouterDetail) -> InstanceState:
         """Name the state; before saying that NICs are wrong, make sure to know the ports."""

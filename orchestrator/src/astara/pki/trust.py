@@ -82,6 +82,7 @@ class Trust:
         self._signers: tuple[_Signer, ...] = ()
         self._read_at = 0.0
         self._known: dict[str, Identity] = {}
+        self._all_read = False
         self._due: set[str] = set()
 
     def ways(self, router_id: str) -> Iterator[Way]:
@@ -191,6 +192,9 @@ class Trust:
 
     def _identity(self, router_id: str) -> Identity | None:
         with self._lock:
+            if not self._all_read:  # at a start that of every router is needed: one query
+                self._known = {each.resource_id: each for each in self._stored.identities()}
+                self._all_read = True
             known = self._known.get(router_id)
         if known is None:
             known = self._stored.identity(router_id)

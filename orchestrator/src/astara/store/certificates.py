@@ -72,6 +72,13 @@ class Certificates:
         row = self._base.read(lambda connection: connection.execute(statement).first())
         return None if row is None else Identity(row.resource_id, row.identity, row.authority)
 
+    def identities(self) -> tuple[Identity, ...]:
+        """Give the identities of all appliances, in one query."""
+        rows = self._base.read(
+            lambda connection: connection.execute(sa.select(_IDENTITIES)).fetchall()
+        )
+        return tuple(Identity(row.resource_id, row.identity, row.authority) for row in rows)
+
     def put_identity(self, wanted: Identity) -> None:
         """Make an identity the true one; earlier ones are revoked by that."""
 
