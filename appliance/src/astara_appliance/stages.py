@@ -9,10 +9,11 @@ pipeline, under its lock.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,11 +25,17 @@ from .drivers import base, registry
 LOG = logging.getLogger(__name__)
 
 
-class Step(NamedTuple):
+class Step:
     """A driver and what it is to bring about."""
 
-    driver: registry.AnyDriver
-    desired: Any
+    def __init__(self, driver: registry.AnyDriver, desired: Any) -> None:
+        self.driver = driver
+        self.desired = desired
+
+    @functools.cached_property
+    def mark(self) -> bytes:
+        """The fingerprint of what is wanted."""
+        return fingerprint(self.desired)
 
 
 class Stages:
@@ -40,33 +47,33 @@ class Stages:
     def check(self, step: Step) -> None:
         """Have the tool check the plan, unless exactly this plan is in effect."""
         with blamed_on(step.driver):
-            if self._in_effect.get(step.driver.name) != fingerprint(step.desired):
+            if self._in_effect.get(step.driver.name) != step.mark:
                 step.driver.check(step.desired)
 
     def apply(self, step: Step) -> bool:
         """Apply what differs; return whether anything did."""
-        driver, desired = step
+        driver = step.driver
         with blamed_on(driver):
-            change = driver.diff(driver.observe(), desired)
+            change = driver.diff(driver.observe(), step.desired)
             if change:
                 self._in_effect.pop(driver.name, None)
                 driver.apply(change)
                 return True
-            self._in_effect[driver.name] = fingerprint(desired)
+            self._in_effect[driver.name] = step.mark
         return False
 
     def differences(self, step: Step) -> tuple[str, ...]:
         """Tell what drifted; nothing is changed."""
-        driver, desired = step
+        driver = step.driver
         with blamed_on(driver):
-            change = driver.diff(driver.observe(), desired)
+            change = driver.diff(driver.observe(), step.desired)
             return driver.explain(change) if change else ()
 
     def verify(self, step: Step) -> None:
         """See that the plan is in effect."""
         with blamed_on(step.driver):
             step.driver.verify(step.desired)
-            self._in_effect[step.driver.name] = fingerprint(step.desired)
+            self._in_effect[step.driver.name] = step.mark
 
 
 def plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:

@@ -104,13 +104,14 @@ def _check_routing(document: Document) -> None:
 
 
 def _check_floating_ips(document: Document) -> None:
-    for at, item in enumerate(document.floating_ips):
-        _same_family(item.floating_ip, 4, f"$.floating_ips[{at}].floating_ip")
-        _same_family(item.fixed_ip, 4, f"$.floating_ips[{at}].fixed_ip")
-    _unique(
-        (f"$.floating_ips[{at}].floating_ip", item.floating_ip)
-        for at, item in enumerate(document.floating_ips)
-    )
+    public = [item.floating_ip for item in document.floating_ips]
+    # Where it is, is looked for only when something is wrong: there may be thousands.
+    if not _are_ipv4([*public, *(item.fixed_ip for item in document.floating_ips)]):
+        for at, item in enumerate(document.floating_ips):
+            _same_family(item.floating_ip, 4, f"$.floating_ips[{at}].floating_ip")
+            _same_family(item.fixed_ip, 4, f"$.floating_ips[{at}].fixed_ip")
+    if len(set(public)) < len(public):
+        _unique((f"$.floating_ips[{at}].floating_ip", text) for at, text in enumerate(public))
     has_external = any(n.network_type == "external" for n in document.networks)
     if document.floating_ips and not has_external:
         raise ContractError("$.floating_ips", "there is no external network to answer on")
@@ -185,15 +186,15 @@ def _cidr(text: str, path: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _same_family(text: str, version: int, path: str) -> None:
-    if version == 4 and _is_ipv4(text):
-        return  # the common case, ten times faster: a router may have thousands of floating IPs
     if _address(text, path).version != version:
         raise ContractError(path, f"{text} is not an IPv{version} address")
 
 
-def _is_ipv4(text: str) -> bool:
+def _are_ipv4(texts: list[str]) -> bool:
+    """Tell whether all are IPv4 addresses, ten times faster than by address objects."""
     try:
-        socket.inet_pton(socket.AF_INET, text)
+        for text in texts:
+            socket.inet_pton(socket.AF_INET, text)
     except OSError:
         return False
     return True

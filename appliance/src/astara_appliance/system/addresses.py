@@ -1,9 +1,10 @@
 """List, add and remove many addresses by few netlink messages (rtnetlink(7)).
 
 Made for routers with thousands of floating IPs: a general netlink library spends a third of a
-millisecond on each address, this module a few microseconds. It decides nothing and knows nothing
-but RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR. Called by `netlink`, which turns what the kernel
-refuses into its own error.
+millisecond on each address, this module a few microseconds, and a `Book` lists the IPv4 ones only
+when it has lost track of the kernel's changes. It decides nothing and knows nothing but
+RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR. Called by `netlink`, which turns what the kernel refuses
+into its own error, and by the interfaces driver.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import errno
 import ipaddress
 import socket
 import struct
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
@@ -26,6 +28,9 @@ _CREATE_EXCLUSIVELY, _DUMP = 0x600, 0x300
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 4, 6, 8
 _NODAD = 0x02
 _FOREVER = 0xFFFFFFFF
+_SINGLE = "/32"
+_SINGLE_IPV4 = struct.Struct("=BBBBIHH4sHH4s")  # ifaddrmsg, IFA_LOCAL, IFA_ADDRESS
+_TOLD_OF_IPV4 = 0x10  # RTMGRP_IPV4_IFADDR
 _TOGETHER = 128  # requests in one send: their answers fit the receive buffer
 _RECEIVED = 1 << 17
 _TIMEOUT_S = 10.0
@@ -45,12 +50,55 @@ def dump() -> dict[int, frozenset[str]]:
     """Return the addresses ("192.0.2.1/24") of every device by its index. OSError if the kernel
     does not tell.
     """
-    with _opened() as route:
-        for _ in range(_DUMP_ATTEMPTS):
-            found: dict[int, set[str]] = {}
-            if _dumped(route, found):
-                return {index: frozenset(texts) for index, texts in found.items()}
-    raise OSError(errno.EINTR, "addresses changed each time they were listed")
+    return _frozen(_listed(socket.AF_UNSPEC))
+
+
+class Book:
+    """The addresses of the network namespace in which it is first read, kept current by what the
+    kernel tells.
+
+    It tells of IPv4 addresses before it acknowledges a change, so they are never stale here; IPv6
+    ones, of which there are few, are listed each time: the kernel tells of those later. Not safe
+    for threads.
+    """
+
+    def __init__(self) -> None:
+        self._told: socket.socket | None = None
+        self._close = weakref.finalize(self, int)
+        self._found: dict[int, set[str]] = {}
+
+    def read(self) -> tuple[dict[int, frozenset[str]], dict[int, frozenset[str]]]:
+        """Return the IPv4 and the IPv6 addresses of every device by its index."""
+        if self._told is None or not self._caught_up(self._told):
+            self._begin()
+        return _frozen(self._found), _frozen(_listed(socket.AF_INET6))
+
+    def _begin(self) -> None:
+        self._close()
+        # Listens first, so that nothing is missed; what is heard twice does no harm.
+        told = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._close = weakref.finalize(self, told.close)
+        told.setblocking(False)
+        told.bind((0, _TOLD_OF_IPV4))
+        self._told = told
+        self._found = _listed(socket.AF_INET)
+
+    def _caught_up(self, told: socket.socket) -> bool:
+        """Take in what the kernel has told; False if it told more than there was room for."""
+        while True:
+            try:
+                received = told.recv(_RECEIVED)
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                return False
+            for kind, _, data in _messages(received):
+                if kind == _NEW:
+                    _note(data, self._found)
+                elif kind == _DELETE:
+                    _strike(data, self._found)
 
 
 def add(index: int, wanted: Mapping[str, bool]) -> Refusal | None:
@@ -67,7 +115,7 @@ def remove(index: int, addresses: Sequence[str]) -> Refusal | None:
     """Take addresses from the device `index`; what is gone already is fine. Return the first
     refusal.
     """
-    requests = {address: _body(index, ipaddress.ip_interface(address)) for address in addresses}
+    requests = {address: _old(index, address) for address in addresses}
     return _ask(_DELETE, 0, requests, errno.EADDRNOTAVAIL)
 
 
@@ -79,10 +127,23 @@ def _opened() -> Iterator[socket.socket]:
         yield route
 
 
-def _dumped(route: socket.socket, found: dict[int, set[str]]) -> bool:
+def _frozen(found: Mapping[int, set[str]]) -> dict[int, frozenset[str]]:
+    return {index: frozenset(texts) for index, texts in found.items()}
+
+
+def _listed(family: int) -> dict[int, set[str]]:
+    with _opened() as route:
+        for _ in range(_DUMP_ATTEMPTS):
+            found: dict[int, set[str]] = {}
+            if _dumped(route, family, found):
+                return found
+    raise OSError(errno.EINTR, "addresses changed each time they were listed")
+
+
+def _dumped(route: socket.socket, family: int, found: dict[int, set[str]]) -> bool:
     """List once into `found`; return whether nothing changed meanwhile."""
     asked = _HEADER.pack(_DATA, _GET, _REQUEST | _DUMP, 1, 0)
-    route.send(asked + _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+    route.send(asked + _ADDRESS.pack(family, 0, 0, 0, 0))
     whole = True
     while True:
         for kind, flags, data in _messages(route.recv(_RECEIVED)):
@@ -96,11 +157,27 @@ def _dumped(route: socket.socket, found: dict[int, set[str]]) -> bool:
 
 
 def _note(data: bytes, found: dict[int, set[str]]) -> None:
+    index, text = _named(data)
+    if text:
+        found.setdefault(index, set()).add(text)
+
+
+def _strike(data: bytes, found: dict[int, set[str]]) -> None:
+    index, text = _named(data)
+    rest = found.get(index, set())
+    rest.discard(text)
+    if not rest:
+        found.pop(index, None)
+
+
+def _named(data: bytes) -> tuple[int, str]:
+    """Return device and address of a message; the address is empty if there is none."""
     family, length, _, _, index, _, first, _, _, second, packed = _TYPICAL.unpack_from(data)
     if family == socket.AF_INET6 or (first, second) != (_IFA_ADDRESS, _IFA_LOCAL):
         packed = _own_address(data)
-    if packed and family in (socket.AF_INET, socket.AF_INET6):
-        found.setdefault(index, set()).add(f"{socket.inet_ntop(family, packed)}/{length}")
+    if not packed or family not in (socket.AF_INET, socket.AF_INET6):
+        return index, ""
+    return index, f"{socket.inet_ntop(family, packed)}/{length}"
 
 
 def _own_address(data: bytes) -> bytes:
@@ -152,6 +229,8 @@ def _answers(route: socket.socket, count: int) -> Iterator[tuple[int, int]]:
 
 
 def _new(index: int, address: str, deprecated: bool) -> bytes:
+    if address.endswith(_SINGLE):
+        return _single(index, address)
     parsed = ipaddress.ip_interface(address)
     body = _body(index, parsed)
     if isinstance(parsed, ipaddress.IPv6Interface):
@@ -161,6 +240,19 @@ def _new(index: int, address: str, deprecated: bool) -> bytes:
     elif parsed.network.prefixlen < 31:
         body += _attribute(_IFA_BROADCAST, parsed.network.broadcast_address.packed)
     return body
+
+
+def _old(index: int, address: str) -> bytes:
+    if address.endswith(_SINGLE):
+        return _single(index, address)
+    return _body(index, ipaddress.ip_interface(address))
+
+
+def _single(index: int, address: str) -> bytes:
+    """Return the body for a single IPv4 address, as floating IPs are, without parsing twice."""
+    packed = socket.inet_pton(socket.AF_INET, address.removesuffix(_SINGLE))
+    local, same = (8, _IFA_LOCAL, packed), (8, _IFA_ADDRESS, packed)
+    return _SINGLE_IPV4.pack(socket.AF_INET, 32, 0, 0, index, *local, *same)
 
 
 def _body(index: int, parsed: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bytes:

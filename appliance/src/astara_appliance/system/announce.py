@@ -16,9 +16,13 @@ import struct
 import threading
 from collections.abc import Iterable, Sequence
 
+from .. import clock
+
 LOG = logging.getLogger(__name__)
 
 REPEAT_AFTER_S: tuple[float, ...] = (0.2, 1.0, 3.0)
+AT_ONCE = 256
+"""So many are sent before `announce` returns; thousands would hold a push up."""
 
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_IPV6 = 0x86DD
@@ -48,38 +52,44 @@ def frame(announcement: Announcement) -> bytes:
 
 
 class Announcer:
-    """Sends announcements; the repetitions come from a short-lived thread."""
+    """Sends announcements; most and the repetitions come from a short-lived thread."""
 
     def __init__(self, repeat_after_s: Sequence[float] = REPEAT_AFTER_S) -> None:
-        self._pauses = tuple(repeat_after_s)
+        self._moments = tuple(repeat_after_s)
 
     def announce(self, announcements: Sequence[Announcement]) -> None:
-        """Send all frames now and again after each pause. A device that is gone by then is only
-        logged.
+        """Send all frames now and again at each of the moments. A device that is gone by then is
+        only logged.
         """
         if not announcements:
             return
-        _send(announcements)
-        for pause in self._pauses:
-            timer = threading.Timer(pause, _send, (announcements,))
-            timer.daemon = True
-            timer.start()
+        # Protocol 0: it receives nothing.
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        _send(raw, announcements[:AT_ONCE])
+        threading.Thread(target=self._go_on, args=(raw, announcements), daemon=True).start()
+
+    def _go_on(self, raw: socket.socket, announcements: Sequence[Announcement]) -> None:
+        # One socket for all, closed here: the kernel waits for its readers then, some ten
+        # milliseconds or more.
+        with raw:
+            _send(raw, announcements[AT_ONCE:])
+            begun = clock.monotonic()
+            for moment in self._moments:
+                clock.sleep(max(0.0, begun + moment - clock.monotonic()))
+                _send(raw, announcements)
 
 
-def _send(announcements: Iterable[Announcement]) -> None:
-    # One socket for all: closing a packet socket waits for the kernel's readers, some ten
-    # milliseconds. Protocol 0: it receives nothing.
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
-        for item in announcements:
-            try:
-                raw.sendto(frame(item), (item.device, 0))
-            except OSError as error:
-                LOG.warning(
-                    "announce.failed device=%s address=%s error=%s",
-                    item.device,
-                    item.address,
-                    error,
-                )
+def _send(raw: socket.socket, announcements: Iterable[Announcement]) -> None:
+    for item in announcements:
+        try:
+            raw.sendto(frame(item), (item.device, 0))
+        except OSError as error:
+            LOG.warning(
+                "announce.failed device=%s address=%s error=%s",
+                item.device,
+                item.address,
+                error,
+            )
 
 
 def _arp_request(mac: bytes, address: ipaddress.IPv4Address) -> bytes:

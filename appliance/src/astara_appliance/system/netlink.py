@@ -15,11 +15,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import rtmsg
-
 from . import addresses
+from .pyroute import IPRoute, NetlinkError, rtmsg
 
 _SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr

@@ -16,7 +16,7 @@ from .. import links
 from . import skeleton
 
 if TYPE_CHECKING:
-    from astara_contract.document import Document, FloatingIP
+    from astara_contract.document import Document
 
 _PUBLIC = ("public4", *skeleton.COUNTED)
 
@@ -144,11 +144,13 @@ def _sources(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[
 def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:
     external = [link for link in of if link.role == "external"]
     internal = [link for link in of if link.role == "internal"]
-    floating = sorted(document.floating_ips, key=_by_number)
+    floating = document.floating_ips
     first: dict[str, str] = {}
     for item in floating:
         # Of several floating IPs of one address, the lowest is the one it is seen as outside.
-        first.setdefault(item.fixed_ip, item.floating_ip)
+        other = first.setdefault(item.fixed_ip, item.floating_ip)
+        if other != item.floating_ip:
+            first[item.fixed_ip] = min(other, item.floating_ip, key=_number)
     found = {
         "floating_to_fixed": {f"{item.floating_ip} : {item.fixed_ip}" for item in floating},
         "fixed_to_floating": {f"{fixed} : {public}" for fixed, public in first.items()},
@@ -216,8 +218,8 @@ def _quoted(device: str) -> str:
     return f'"{device}"'
 
 
-def _by_number(item: "FloatingIP") -> bytes:
-    return socket.inet_pton(socket.AF_INET, item.floating_ip)
+def _number(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET, address)
 
 
 def _listed(element: Any, kinds: list[str]) -> str:

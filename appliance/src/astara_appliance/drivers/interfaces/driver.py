@@ -8,7 +8,7 @@ with an address that is no longer ours. Called by the pipeline.
 import ipaddress
 from typing import TYPE_CHECKING
 
-from ...system import announce, netlink, process, sysctl
+from ...system import addresses, announce, netlink, process, sysctl
 from .. import base
 from . import plan
 
@@ -26,6 +26,7 @@ class InterfacesDriver:
     def __init__(self, paths: "Paths") -> None:
         del paths  # the kernel holds all our state
         self._announcer = announce.Announcer()
+        self._book = addresses.Book()
 
     def render(self, document: "Document", facts: base.Facts) -> plan.Desired:
         """Compute what every NIC is to be."""
@@ -40,13 +41,17 @@ class InterfacesDriver:
     def observe(self) -> plan.Observed:
         """Read links, addresses and parameters."""
         with netlink.opened() as kernel:
-            links, addresses = kernel.links(), kernel.addresses()
+            links = kernel.links()
+        v4, v6 = self._book.read()
         keys = [*plan.HOST_SYSCTLS]
         for link in links:
             keys += [key.format(link.device) for key in plan.CARRIER_SYSCTLS]
         values = {key: sysctl.get(key) for key in keys}
         return plan.Observed(
-            links=tuple(_observed(link, addresses.get(link.index, frozenset())) for link in links),
+            links=tuple(
+                _observed(link, v4.get(link.index, frozenset()), v6.get(link.index, frozenset()))
+                for link in links
+            ),
             sysctls={key: value for key, value in values.items() if value is not None},
         )
 
@@ -113,13 +118,13 @@ class InterfacesDriver:
             raise base.ApplyFailed(self.name, reason) from error
 
 
-def _observed(link: netlink.Link, addresses: frozenset[str]) -> plan.ObservedLink:
+def _observed(link: netlink.Link, v4: frozenset[str], v6: frozenset[str]) -> plan.ObservedLink:
     return plan.ObservedLink(
         device=link.device,
         mac=link.mac,
         up=link.up,
         mtu=link.mtu,
-        addresses=frozenset(plan.normal(address) for address in addresses),
+        addresses=v4 | {plan.normal(address) for address in v6},
     )
 
 

@@ -222,6 +222,9 @@ def _floating_ips_by_network(document: Document) -> dict[str, list[str]]:
     ]
     own = {str(ipaddress.ip_interface(a).ip) for net in external for a in net.interface.addresses}
     found: dict[str, list[str]] = {}
+    if len(external) == 1:
+        here = [item.floating_ip for item in document.floating_ips if item.floating_ip not in own]
+        return {external[0].network_id: here}
     for item in document.floating_ips if external else ():
         if item.floating_ip not in own:
             # Thousands of them: octets are compared, not address objects.
