@@ -56,3 +56,25 @@ def test_routes_of_the_main_table_alone_are_listed(appliance_host, nic):
             ]
 
     assert inside(listed) == ["198.51.100.0/24"]
+
+
+def test_book_follows_what_others_change(appliance_host, nic):
+    link, inside = nic
+    book = addresses.Book()
+
+    def known():
+        v4, v6 = inside(book.read)
+        return v4.get(link.index, frozenset()), v6.get(link.index, frozenset())
+
+    assert known()[0] == set()
+    for verb, text in (("add", "192.0.2.1/24"), ("add", "192.0.2.2/24"), ("del", "192.0.2.2/24")):
+        appliance_host.execute("ip", "address", verb, text, "dev", link.device)
+    appliance_host.execute("ip", "address", "add", "2001:db8::1/64", "dev", link.device, "nodad")
+    assert known() == ({"192.0.2.1/24"}, {"2001:db8::1/64"})
+    # More than its socket holds: it lists anew.
+    inside(lambda: addresses.add(link.index, dict.fromkeys(MANY, False)))
+    assert known()[0] == {"192.0.2.1/24", *MANY}
+    inside(lambda: addresses.remove(link.index, MANY[1:]))
+    assert known()[0] == {"192.0.2.1/24", MANY[0]}
+    appliance_host.execute("ip", "link", "del", link.device)
+    assert known() == (set(), set())
