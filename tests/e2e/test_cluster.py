@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.cloud, pytest.mark.timeout(400), pytest.mark.quiet]
 BIN = pathlib.Path(sys.executable).parent
 OUTSIDE = probes.Vantage("the internet", outside.NAMESPACE)
 ORCHESTRATOR = "astara-orchestrator"
+FULL_PACKET = 1400
+"""Octets; the MTU of the management network is 1450."""
 DATABASE = "astara_cluster_test"
 MEMBER_TIMEOUT_S = 4
 ROUTERS = 6
@@ -366,13 +368,16 @@ def _stalled_push(node: Node, address: str) -> int | None:
     for line in shown.splitlines():
         _, unsent, local, remote, *users = line.split()
         owner = re.search(r"pid=(\d+)", " ".join(users))
-        if int(unsent) > 1000 and address in remote and owner and owner[1] in mine:
+        if int(unsent) > FULL_PACKET and address in remote and owner and owner[1] in mine:
             return int(local.rpartition(":")[2])
     return None
 
 
 class _Dam:
-    """Holds back large packets to an appliance's API, later only those of one connection."""
+    """Holds back large packets to an appliance's API, later only those of one connection.
+
+    A TLS handshake passes: its flights are smaller than what fills a packet.
+    """
 
     TABLE = "inet astara_cluster_test"
 
@@ -380,7 +385,7 @@ class _Dam:
         self._to = f"ip6 daddr {address} tcp dport 5000"
 
     def __enter__(self) -> "_Dam":
-        self._hold("meta length > 700")
+        self._hold(f"meta length > {FULL_PACKET}")
         return self
 
     def only(self, local_port: int) -> None:
