@@ -28,10 +28,12 @@ from neutron_lib.db import api as db_api  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_messaging.notify import _impl_test  # noqa: E402
 
+OURS = ("astara_router",)
+SERVICES = ("astara_port_forwarding", "astara_conntrack_helper", "qos", "astara_metering")
 CONFIGURATION = """
 [DEFAULT]
 core_plugin = ml2
-service_plugins = {router_plugin},segments
+service_plugins = {plugins}
 state_path = {state_dir}
 transport_url = fake:///
 notify_nova_on_port_status_changes = false
@@ -49,7 +51,7 @@ driver = test
 type_drivers = local,flat
 project_network_types = local
 mechanism_drivers =
-extension_drivers = port_security,tag_ports_during_bulk_creation,dns
+extension_drivers = port_security,tag_ports_during_bulk_creation,dns,qos
 [astara]
 service_project_id = {service_project_id}
 [quotas]
@@ -73,8 +75,9 @@ def collect_port_deletion(_resource, _event, _trigger, payload):
 
 def configure(state_dir, router_plugin, service_project_id):
     path = pathlib.Path(state_dir) / "neutron.conf"
+    plugins = [router_plugin, "segments", *(SERVICES if router_plugin in OURS else ())]
     text = CONFIGURATION.format(
-        state_dir=state_dir, router_plugin=router_plugin, service_project_id=service_project_id
+        state_dir=state_dir, plugins=",".join(plugins), service_project_id=service_project_id
     )
     path.write_text(text)
     neutron_config.register_common_config_options()

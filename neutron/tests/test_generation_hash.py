@@ -27,15 +27,22 @@ NETWORK = facts.NetworkFacts(
     id="net", name="n", project_id="p", mtu=1450, port_security_enabled=True, external=False,
     dns_domain="", subnets=(SUBNET,),
 )  # fmt: skip
+LIMIT = facts.RateLimit("egress", 1000, 100)
+RULE = facts.MeteringRule("egress", None, None, "198.51.100.0/24", excluded=False)
+LABEL = facts.MeteringLabel("label", "n", (RULE,))
 FLOATING = facts.FloatingIpFacts(
     id="fip", router_id="r", floating_ip_address="203.0.113.9", fixed_ip_address="10.0.0.5",
     port_id="vm", floating_network_id="ext", status="DOWN",
+    port_forwardings=(facts.PortForwarding("pf", "tcp", 80, 80, "10.0.0.5", 8080, 8080),),
+    rate_limits=(LIMIT,),
 )  # fmt: skip
 TALLY = facts.PortTally(ports=2, revisions=7, ids=31, newest_id=20)
 VIEW = facts.RouterView(
     router=ROUTER, routes=(facts.Route("10.2.0.0/16", "10.0.0.7"),), ports=(PORT,),
     networks=(NETWORK,), floatingips=(FLOATING,), tallies={"net": TALLY},
     neighbours={"net": (dataclasses.replace(PORT, id="other", router_id="q"),)},
+    gateway_rate_limits=(LIMIT,), metering_labels=(LABEL,),
+    conntrack_helpers=(facts.ConntrackHelper("udp", 69, "tftp"),),
 )  # fmt: skip
 
 

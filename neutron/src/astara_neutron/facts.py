@@ -66,6 +66,8 @@ class SubnetFacts:
     ipv6_address_mode: str | None
     dns_nameservers: tuple[str, ...]
     host_routes: tuple[Route, ...]
+    #: of its pool; two subnets of one scope have no address in common
+    address_scope_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,60 @@ class NetworkFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PortForwarding:
+    """Ports of a floating IP that lead to ports of an internal address, the ends included."""
+
+    id: str
+    protocol: str
+    external_port: int
+    external_port_end: int
+    internal_ip_address: str
+    internal_port: int
+    internal_port_end: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RateLimit:
+    """Kilobits per second in one direction, seen from the inside: egress leaves the cloud."""
+
+    direction: str
+    max_kbps: int
+    #: kilobits; 0: the appliance chooses
+    max_burst_kbps: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConntrackHelper:
+    """A helper of connection tracking, on connections to a port."""
+
+    protocol: str
+    port: int
+    helper: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringRule:
+    """Which packets through the gateway a label counts, or, excluded, does not count."""
+
+    direction: str
+    remote_ip_prefix: str | None
+    source_ip_prefix: str | None
+    destination_ip_prefix: str | None
+    excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringLabel:
+    """A label that counts traffic of a router."""
+
+    id: str
+    name: str
+    rules: tuple[MeteringRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FloatingIpFacts:
-    """A floating IP that is associated through a router."""
+    """A floating IP that leads through a router: to a port, or by port forwardings."""
 
     id: str
     router_id: str
@@ -93,6 +147,8 @@ class FloatingIpFacts:
     port_id: str | None
     floating_network_id: str
     status: str
+    port_forwardings: tuple[PortForwarding, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,3 +198,6 @@ class RouterView:
     tallies: dict[str, PortTally]
     #: per internal network: ports of *other* routers on it
     neighbours: dict[str, tuple[PortFacts, ...]]
+    gateway_rate_limits: tuple[RateLimit, ...] = ()
+    conntrack_helpers: tuple[ConntrackHelper, ...] = ()
+    metering_labels: tuple[MeteringLabel, ...] = ()

@@ -6,7 +6,8 @@ reports write (router, its ports, floating IPs): reporting makes no work for the
 
 Why it cannot miss a change. Everything small is hashed by content: the router, its extra routes,
 ports and addresses, the attached networks with subnets, name servers and host routes, floating
-IPs, and other routers' ports on the internal networks. Only the remaining ports of internal
+IPs, what service plug-ins add (port forwardings, rate limits, conntrack helpers, metering labels)
+and other routers' ports on the internal networks. Only the remaining ports of internal
 networks, of which there may be thousands, enter as a `PortTally`, computed by the database over
 those that have an address to serve:
 
@@ -45,6 +46,9 @@ def generation(view: facts.RouterView) -> str:
         "floatingips": _by_id(view.floatingips),
         "tallies": view.tallies,
         "neighbours": {net: _by_id(ports) for net, ports in view.neighbours.items()},
+        "gateway_rate_limits": sorted(view.gateway_rate_limits),
+        "conntrack_helpers": sorted(view.conntrack_helpers),
+        "metering_labels": _by_id(view.metering_labels),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_values)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -20,7 +20,8 @@ from neutron.db import (
     l3_db,
     l3_fip_pools_db,
     l3_fip_port_details,
-    l3_gwmode_db,
+    l3_fip_qos,
+    l3_gateway_ip_qos,
 )
 from neutron.db.models import l3 as l3_models
 from neutron.quota import resource_registry
@@ -36,6 +37,8 @@ from neutron_lib.api.definitions import (
     l3_ext_ha_mode,
     l3_flavors,
     l3_port_ip_change_not_allowed,
+    qos_fip,
+    qos_gateway_ip,
 )
 from neutron_lib.callbacks import events, priority_group, registry, resources
 from neutron_lib.db import api as db_api
@@ -66,9 +69,10 @@ class AstaraRouterPlugin(
     appliance_api.ApplianceApiMixin,
     extraroute_db.ExtraRoute_dbonly_mixin,
     l3_db.L3NotifierMixin,
-    l3_gwmode_db.L3_NAT_dbonly_mixin,
+    l3_gateway_ip_qos.L3_gw_ip_qos_dbonly_mixin,
     l3_attrs_db.ExtraAttributesMixin,
     dns_db.DNSDbMixin,
+    l3_fip_qos.FloatingQoSDbMixin,
     l3_fip_port_details.Fip_port_details_db_mixin,
     l3_fip_pools_db.FloatingIPPoolsMixin,
 ):
@@ -78,7 +82,7 @@ class AstaraRouterPlugin(
     __native_pagination_support = True
     __native_sorting_support = True
 
-    supported_extension_aliases = (
+    _EXTENSIONS = (
         l3.ALIAS,
         l3_ext_gw_mode.ALIAS,
         extraroute.ALIAS,
@@ -91,6 +95,8 @@ class AstaraRouterPlugin(
         our_extensions.ROUTERS_ALIAS,
         our_extensions.STATUS_ALIAS,
     )
+    #: Those that make no sense unless Neutron's QoS plug-in is loaded too.
+    _QOS_EXTENSIONS = (qos_fip.ALIAS, qos_gateway_ip.ALIAS)
 
     @resource_registry.tracked_resources(router=l3_models.Router, floatingip=l3_models.FloatingIP)
     def __init__(self) -> None:
@@ -103,6 +109,11 @@ class AstaraRouterPlugin(
     def get_plugin_type(cls) -> str:
         """Return the slot that this plug-in fills: Neutron has one router plug-in."""
         return str(plugin_constants.L3)
+
+    @property
+    def supported_extension_aliases(self) -> tuple[str, ...]:
+        """The extensions that this plug-in brings along."""
+        return self._EXTENSIONS + (self._QOS_EXTENSIONS if _has_qos() else ())
 
     def get_plugin_description(self) -> str:
         """Return a description for people."""
@@ -189,6 +200,11 @@ class AstaraRouterPlugin(
         moved = any(_text(old[key]) != _text(getattr(new, name)) for key, name in _ASSOCIATION)
         if moved:
             statuses.set_floatingips(payload.context.session, [new.id], status.DOWN)
+
+
+def _has_qos() -> bool:
+    names = (name.rpartition(".")[2] for name in cfg.CONF.service_plugins)
+    return any(name in ("qos", "QoSPlugin") for name in names)
 
 
 def _text(value: object) -> str | None:

@@ -9,7 +9,19 @@ import dataclasses
 from . import facts, generation
 
 #: What a detail has and a summary lacks.
-DETAILS = frozenset({"name", "enable_snat", "routes", "ports", "networks", "floatingips"})
+DETAILS = frozenset(
+    {
+        "name",
+        "enable_snat",
+        "routes",
+        "ports",
+        "networks",
+        "floatingips",
+        "gateway_rate_limits",
+        "conntrack_helpers",
+        "metering_labels",
+    }
+)
 
 
 def summary(view: facts.RouterView) -> dict[str, object]:
@@ -38,6 +50,9 @@ def detail(
         "ports": [_without(port, "router_id") for port in view.ports],
         "networks": [_network(net, allocations.get(net.id, ())) for net in view.networks],
         "floatingips": [_without(fip, "router_id") for fip in view.floatingips],
+        "gateway_rate_limits": [dataclasses.asdict(item) for item in view.gateway_rate_limits],
+        "conntrack_helpers": [dataclasses.asdict(item) for item in view.conntrack_helpers],
+        "metering_labels": [dataclasses.asdict(item) for item in view.metering_labels],
     }
 
 

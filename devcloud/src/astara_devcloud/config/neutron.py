@@ -6,6 +6,16 @@ from astara_devcloud.config import ini
 # The underlay carries jumbo frames, so that tenants may ask for any MTU up to 8950.
 UNDERLAY_MTU = 9000
 PUBLIC_MTU = 1500
+SERVICE_PLUGINS = (
+    "astara_router",
+    # Brings the ip_allocation extension, without which Nova refuses the address-less ports that
+    # appliances are plugged with.
+    "segments",
+    "astara_port_forwarding",
+    "astara_conntrack_helper",
+    "astara_metering",
+    "qos",
+)
 PRIVSEP_SECTIONS = (
     "privsep",
     "privsep_dhcp_release",
@@ -23,9 +33,7 @@ def neutron_conf(cloud: settings.Settings) -> str:
         {
             "DEFAULT": {
                 "core_plugin": "ml2",
-                # segments brings the ip_allocation extension, without which Nova refuses the
-                # address-less ports that appliances are plugged with.
-                "service_plugins": "astara_router,segments",
+                "service_plugins": ",".join(SERVICE_PLUGINS),
                 "auth_strategy": "keystone",
                 "transport_url": cloud.services_broker_url,
                 "api_paste_config": str(cloud.prefix / "etc" / "neutron" / "api-paste.ini"),
@@ -53,7 +61,7 @@ def neutron_conf(cloud: settings.Settings) -> str:
                 "type_drivers": "flat,vlan,vxlan,local",
                 "project_network_types": "vxlan",
                 "mechanism_drivers": "openvswitch",
-                "extension_drivers": "port_security,dns",
+                "extension_drivers": "port_security,dns,qos",
                 "physical_network_mtus": f"{settings.PHYSICAL_NETWORK}:{PUBLIC_MTU}",
             },
             "ml2_type_flat": {"flat_networks": settings.PHYSICAL_NETWORK},

@@ -41,6 +41,9 @@ ATTRIBUTES = {
         "ports": _shown(),
         "networks": _shown(),
         "floatingips": _shown(),
+        "gateway_rate_limits": _shown(),
+        "conntrack_helpers": _shown(),
+        "metering_labels": _shown(),
     }
 }
 

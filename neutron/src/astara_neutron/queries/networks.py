@@ -49,7 +49,7 @@ def read(session: Any, network_ids: Collection[str]) -> dict[str, facts.NetworkF
 
 
 def _subnets(session: Any, network_ids: Collection[str]) -> list[facts.SubnetFacts]:
-    subnet = models_v2.Subnet
+    subnet, pool = models_v2.Subnet, models_v2.SubnetPool
     rows = session.execute(
         sa.select(
             subnet.id,
@@ -61,7 +61,9 @@ def _subnets(session: Any, network_ids: Collection[str]) -> list[facts.SubnetFac
             subnet.enable_dhcp,
             subnet.ipv6_ra_mode,
             subnet.ipv6_address_mode,
+            pool.address_scope_id,
         )
+        .outerjoin(pool, pool.id == subnet.subnetpool_id)
         .where(subnet.network_id.in_(network_ids))
         .order_by(subnet.id)
     ).all()
@@ -80,6 +82,7 @@ def _subnets(session: Any, network_ids: Collection[str]) -> list[facts.SubnetFac
             ipv6_address_mode=row.ipv6_address_mode,
             dns_nameservers=servers.get(row.id, ()),
             host_routes=routes.get(row.id, ()),
+            address_scope_id=row.address_scope_id,
         )
         for row in rows
     ]

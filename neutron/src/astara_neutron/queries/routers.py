@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from neutron.db.models import l3, l3_attrs
 
 from .. import facts
-from . import grouping
+from . import grouping, services
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def routes(session: Any, router_ids: Collection[str]) -> dict[str, tuple[facts.R
 
 
 def floatingips(session: Any, router_ids: Collection[str]) -> list[facts.FloatingIpFacts]:
-    """Return the floating IPs that are associated through these routers."""
+    """Return the floating IPs that lead through these routers."""
     fip = l3.FloatingIP
     rows = session.execute(
         sa.select(
@@ -83,7 +83,11 @@ def floatingips(session: Any, router_ids: Collection[str]) -> list[facts.Floatin
         )
         .where(fip.router_id.in_(router_ids))
         .order_by(fip.id)
-    )
+    ).all()
+    ids = [row.id for row in rows]
+    forwarded = services.port_forwardings(session, ids)
+    limits = services.limits_of_floatingips(session, ids)
+    of_networks = services.limits_of_networks(session, {row.floating_network_id for row in rows})
     return [
         facts.FloatingIpFacts(
             id=row.id,
@@ -93,6 +97,8 @@ def floatingips(session: Any, router_ids: Collection[str]) -> list[facts.Floatin
             port_id=row.fixed_port_id,
             floating_network_id=row.floating_network_id,
             status=row.status,
+            port_forwardings=forwarded.get(row.id, ()),
+            rate_limits=limits.get(row.id, of_networks.get(row.floating_network_id, ())),
         )
         for row in rows
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import l3
+from neutron.db.models import l3, port_forwarding
 
 
 def router_exists(session: Any, router_id: str) -> bool:
@@ -28,14 +28,24 @@ def of_ports(session: Any, router_id: str) -> list[tuple[str, str]]:
 
 
 def of_floatingips(session: Any, router_id: str) -> list[tuple[str, str]]:
-    """Return (id, status) of the floating IPs that are associated through a router."""
-    fip = l3.FloatingIP
+    """Return (id, status) of the floating IPs that lead through a router to a port, be it by
+    port forwardings.
+    """
+    fip, forwarding = l3.FloatingIP, port_forwarding.PortForwarding
+    leads_somewhere = sa.or_(
+        fip.fixed_port_id.is_not(None), sa.exists().where(forwarding.floatingip_id == fip.id)
+    )
     rows = session.execute(
-        sa.select(fip.id, fip.status).where(
-            fip.router_id == router_id, fip.fixed_port_id.is_not(None)
-        )
+        sa.select(fip.id, fip.status).where(fip.router_id == router_id, leads_somewhere)
     )
     return [(row.id, row.status) for row in rows]
+
+
+def forwarded(session: Any, floatingip_id: str) -> bool:
+    """Tell whether a floating IP has port forwardings."""
+    item = port_forwarding.PortForwarding
+    rows = session.execute(sa.select(item.id).where(item.floatingip_id == floatingip_id).limit(1))
+    return bool(rows.all())
 
 
 def set_router(session: Any, router_id: str, status: str) -> None:

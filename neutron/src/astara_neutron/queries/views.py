@@ -6,7 +6,7 @@ Called by the API plug-in, for a page of routers and for a single one.
 from typing import Any
 
 from .. import facts
-from . import grouping, networks, ports, routers
+from . import grouping, networks, ports, routers, services
 
 
 def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
@@ -22,6 +22,11 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
     routes = routers.routes(session, ids)
     floating = grouping.by_key(routers.floatingips(session, ids), lambda fip: fip.router_id)
     ports_of = grouping.by_key(own, lambda port: port.router_id)
+    limits = _gateway_limits(session, ids, own)
+    helpers, labels = (
+        services.conntrack_helpers(session, ids),
+        services.metering_labels(session, ids),
+    )
 
     def view(router: facts.RouterFacts) -> facts.RouterView:
         mine = ports_of.get(router.id, ())
@@ -34,6 +39,9 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
             floatingips=floating.get(router.id, ()),
             tallies={net: tallies[net] for net in inside if net in tallies},
             neighbours={net: _others(on_network[net], router.id) for net in inside},
+            gateway_rate_limits=limits.get(router.id, ()),
+            conntrack_helpers=helpers.get(router.id, ()),
+            metering_labels=labels.get(router.id, ()),
         )
 
     return [view(router) for router in found]
@@ -46,3 +54,13 @@ def internal_networks(own: tuple[facts.PortFacts, ...] | list[facts.PortFacts]) 
 
 def _others(found: tuple[facts.PortFacts, ...], router_id: str) -> tuple[facts.PortFacts, ...]:
     return tuple(port for port in found if port.router_id != router_id)
+
+
+def _gateway_limits(
+    session: Any, router_ids: list[str], own: list[facts.PortFacts]
+) -> dict[str, tuple[facts.RateLimit, ...]]:
+    """Return the limits by router: of its own policy, else of its external network's."""
+    outside = {port.router_id: port.network_id for port in own if ports.is_gateway(port)}
+    of_networks = services.limits_of_networks(session, set(outside.values()))
+    inherited = {router: of_networks[net] for router, net in outside.items() if net in of_networks}
+    return inherited | services.limits_of_gateways(session, router_ids)
