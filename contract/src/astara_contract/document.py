@@ -22,14 +22,20 @@ from astara_contract.shape import (
     Allocation,
     Bgp,
     BgpNeighbor,
+    ConntrackHelper,
     DhcpOption,
     Document,
     FloatingIP,
     HighAvailability,
     HostRoute,
     Interface,
+    MeteringLabel,
+    MeteringRule,
     Network,
     Orchestrator,
+    PortForwarding,
+    Rate,
+    RateLimit,
     Subnet,
 )
 
@@ -38,14 +44,20 @@ __all__ = [
     "Allocation",
     "Bgp",
     "BgpNeighbor",
+    "ConntrackHelper",
     "DhcpOption",
     "Document",
     "FloatingIP",
     "HighAvailability",
     "HostRoute",
     "Interface",
+    "MeteringLabel",
+    "MeteringRule",
     "Network",
     "Orchestrator",
+    "PortForwarding",
+    "Rate",
+    "RateLimit",
     "Subnet",
     "canonical",
     "digest",
@@ -109,6 +121,13 @@ def canonical(document: Document) -> Document:
             for network in sorted(document.networks, key=lambda network: network.network_id)
         ),
         floating_ips=tuple(sorted(document.floating_ips, key=lambda f: f.floating_ip)),
+        port_forwardings=_by_fields(document.port_forwardings),
+        rate_limits=tuple(sorted(document.rate_limits, key=lambda item: item.address)),
+        conntrack_helpers=_by_fields(document.conntrack_helpers),
+        metering_labels=tuple(
+            msgspec.structs.replace(label, rules=_by_fields(label.rules))
+            for label in sorted(document.metering_labels, key=lambda label: label.id)
+        ),
         static_routes=tuple(sorted(document.static_routes)),
         bgp=_canonical_bgp(document.bgp),
     )
@@ -164,6 +183,13 @@ def _hidden(value: Any) -> Any:
             key: "" if key.endswith("_secret") else _hidden(item) for key, item in value.items()
         }
     return [_hidden(item) for item in value] if isinstance(value, list) else value
+
+
+_Field = TypeVar("_Field", bound=msgspec.Struct)
+
+
+def _by_fields(parts: tuple[_Field, ...]) -> tuple[_Field, ...]:
+    return tuple(sorted(parts, key=msgspec.json.encode))
 
 
 def _canonical_bgp(bgp: Bgp | None) -> Bgp | None:

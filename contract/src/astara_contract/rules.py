@@ -5,12 +5,13 @@ thing that does not. It changes nothing. Called by `document.parse` alone.
 """
 
 import ipaddress
+import itertools
 import socket
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from astara_contract.errors import ContractError
-from astara_contract.shape import Document, Interface, Network, Subnet
+from astara_contract.shape import Document, Interface, Network, PortForwarding, Subnet
 
 _Parsed = TypeVar("_Parsed")
 
@@ -29,6 +30,8 @@ def check(document: Document) -> None:
     _check_unique(document)
     _check_routing(document)
     _check_floating_ips(document)
+    _check_port_forwardings(document)
+    _check_counted_and_limited(document)
     _check_pair(document)
     _check_bgp(document)
     _each(document.dns_forwarders, "$.dns_forwarders", _address)
@@ -113,8 +116,65 @@ def _check_floating_ips(document: Document) -> None:
     if len(set(public)) < len(public):
         _unique((f"$.floating_ips[{at}].floating_ip", text) for at, text in enumerate(public))
     has_external = any(n.network_type == "external" for n in document.networks)
-    if document.floating_ips and not has_external:
-        raise ContractError("$.floating_ips", "there is no external network to answer on")
+    for key in ("floating_ips", "port_forwardings"):
+        if getattr(document, key) and not has_external:
+            raise ContractError(f"$.{key}", "there is no external network to answer on")
+
+
+def _check_port_forwardings(document: Document) -> None:
+    whole = {item.floating_ip for item in document.floating_ips}
+    taken: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
+    for at, item in enumerate(document.port_forwardings):
+        where = f"$.port_forwardings[{at}]"
+        _same_family(item.floating_ip, 4, f"{where}.floating_ip")
+        _same_family(item.fixed_ip, 4, f"{where}.fixed_ip")
+        if item.floating_ip in whole:
+            reason = f"{item.floating_ip} leads as a whole to a machine: it has no ports to spare"
+            raise ContractError(f"{where}.floating_ip", reason)
+        first, last = _ports(item, where)
+        others = taken.setdefault((item.floating_ip, item.protocol), [])
+        others.append((first, last, where))
+    for ranges in taken.values():
+        ranges.sort()
+        for (_, end, other), (start, _, where) in itertools.pairwise(ranges):
+            if start <= end:
+                raise ContractError(f"{where}.port", f"{start} is already taken by {other}")
+
+
+def _ports(item: PortForwarding, where: str) -> tuple[int, int]:
+    last = item.port if item.port_end is None else item.port_end
+    if last < item.port:
+        raise ContractError(f"{where}.port_end", f"below the first, {item.port}")
+    if item.fixed_port_end is not None and item.fixed_port_end - item.fixed_port != (
+        last - item.port
+    ):
+        raise ContractError(f"{where}.fixed_port_end", "not as many ports as are forwarded")
+    return item.port, last
+
+
+def _check_counted_and_limited(document: Document) -> None:
+    for at, limit in enumerate(document.rate_limits):
+        _same_family(limit.address, 4, f"$.rate_limits[{at}].address")
+    _unique(
+        (f"$.rate_limits[{at}].address", limit.address)
+        for at, limit in enumerate(document.rate_limits)
+    )
+    for at, label in enumerate(document.metering_labels):
+        for index, rule in enumerate(label.rules):
+            where = f"$.metering_labels[{at}].rules[{index}]"
+            versions = {
+                _cidr(text, where).version for text in (rule.source, rule.destination) if text
+            }
+            if len(versions) > 1:
+                raise ContractError(where, "source and destination are of different IP versions")
+    _unique(
+        (f"$.metering_labels[{at}].id", label.id)
+        for at, label in enumerate(document.metering_labels)
+    )
+    _unique(
+        (f"$.conntrack_helpers[{at}]", f"{item.protocol}/{item.port}")
+        for at, item in enumerate(document.conntrack_helpers)
+    )
 
 
 def _check_pair(document: Document) -> None:

@@ -14,7 +14,9 @@ from astara_contract.types import (
     AdvertInterval,
     Asn,
     BgpPassword,
+    BurstKbit,
     Cidr,
+    ConntrackHelperName,
     DhcpOptionName,
     DomainName,
     FunctionName,
@@ -28,7 +30,9 @@ from astara_contract.types import (
     OptionalAddress,
     OptionalIdentifier,
     Port,
+    RateKbit,
     Text,
+    TransportProtocol,
     VirtualRouterId,
     VrrpPriority,
 )
@@ -131,6 +135,65 @@ class FloatingIP(_Part, frozen=True, omit_defaults=True):
     fixed_ip: Address
 
 
+class PortForwarding(_Part, frozen=True, omit_defaults=True):
+    """Ports of a floating IP that lead to ports of an internal address (IPv4).
+
+    From `port` to `port_end` (the same without one); they lead to as many ports from
+    `fixed_port` on, or all to one, then `fixed_port_end` is left out.
+    """
+
+    floating_ip: Address
+    protocol: TransportProtocol
+    port: Port
+    fixed_ip: Address
+    fixed_port: Port
+    port_end: Port | None = None
+    fixed_port_end: Port | None = None
+
+
+class Rate(_Part, frozen=True, omit_defaults=True):
+    """At most `kbit` per second (1,000 bits each), after a burst of `burst_kbit`."""
+
+    kbit: RateKbit
+    burst_kbit: BurstKbit = 0
+
+
+class RateLimit(_Part, frozen=True, omit_defaults=True):
+    """How fast a public address may be: a floating IP, or an external address of the router, then
+    it holds for all that is translated to it. `ingress` enters the router from outside.
+    """
+
+    address: Address
+    ingress: Rate | None = None
+    egress: Rate | None = None
+
+
+class ConntrackHelper(_Part, frozen=True, omit_defaults=True):
+    """A helper of connection tracking for what tenants open to `port` outside."""
+
+    protocol: Literal["tcp", "udp"]
+    port: Port
+    helper: ConntrackHelperName
+
+
+class MeteringRule(_Part, frozen=True, omit_defaults=True):
+    """Packets that cross the external network from `source` to `destination`, either left out for
+    any. `excluded`: those are not counted, whatever other rules of the label say.
+    """
+
+    direction: Literal["ingress", "egress"]
+    source: Cidr | None = None
+    destination: Cidr | None = None
+    excluded: bool = False
+
+
+class MeteringLabel(_Part, frozen=True, omit_defaults=True):
+    """A counter of traffic through the external network, `id` names it."""
+
+    id: Identifier
+    rules: tuple[MeteringRule, ...] = ()
+
+
 class Orchestrator(_Part, frozen=True):
     """Where metadata requests go, and the key (hex) with which the appliance signs them."""
 
@@ -181,7 +244,16 @@ class Bgp(_Part, frozen=True):
 class Document(_Part, frozen=True):
     """Everything that a routing appliance is to be."""
 
-    added = frozenset({"bgp", "functions"})
+    added = frozenset(
+        {
+            "bgp",
+            "functions",
+            "port_forwardings",
+            "rate_limits",
+            "conntrack_helpers",
+            "metering_labels",
+        }
+    )
 
     schema_version: Literal[1] = 1
     router_id: OptionalIdentifier = ""
@@ -189,6 +261,10 @@ class Document(_Part, frozen=True):
     hostname: DomainName = ""
     networks: tuple[Network, ...] = ()
     floating_ips: tuple[FloatingIP, ...] = ()
+    port_forwardings: tuple[PortForwarding, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    conntrack_helpers: tuple[ConntrackHelper, ...] = ()
+    metering_labels: tuple[MeteringLabel, ...] = ()
     static_routes: tuple[tuple[Cidr, Address], ...] = ()
     default_v4_gateway: OptionalAddress = ""
     enable_snat: bool = True

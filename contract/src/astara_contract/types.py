@@ -95,6 +95,10 @@ HexKey = Annotated[
 ]
 Mtu = Annotated[int, Meta(ge=68, le=65535, description="Bytes (RFC 791 minimum is 68).")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="TCP port.")]
+RateKbit = Annotated[int, Meta(ge=1, le=1_000_000_000, description="Kilobits per second.")]
+BurstKbit = Annotated[
+    int, Meta(ge=0, le=32_000_000, description="Kilobits; 0: the appliance chooses.")
+]
 Asn = Annotated[int, Meta(ge=0, le=4294967295, description="Autonomous system (RFC 6793).")]
 BgpPassword = Annotated[
     str,
@@ -119,6 +123,8 @@ AdvertInterval = Annotated[
     ),
 ]
 
+TransportProtocol = Literal["tcp", "udp", "sctp", "dccp"]
+ConntrackHelperName = Literal["amanda", "ftp", "h323", "irc", "netbios-ns", "pptp", "sip", "tftp"]
 Role = Literal["single", "master", "backup", "fault"]
 NetworkType = Literal["management", "external", "internal", "isolated", "loadbalancer"]
 AddressMode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]

@@ -91,6 +91,15 @@ def routes(document: "Document") -> tuple[tuple[AnyNetwork, str], ...]:
     return tuple((ipaddress.ip_network(destination), hop) for destination, hop in extra)
 
 
+def public_addresses(document: "Document") -> tuple[str, ...]:
+    """Return the floating IPs, each once: those that lead to a machine, and those whose ports
+    do.
+    """
+    whole = (item.floating_ip for item in document.floating_ips)
+    by_port = (item.floating_ip for item in document.port_forwardings)
+    return tuple(dict.fromkeys((*whole, *by_port)))
+
+
 def _link(network: "Network", device: str) -> Link:
     addresses = [ipaddress.ip_interface(text) for text in network.interface.addresses]
     v6 = [own for own in addresses if isinstance(own, ipaddress.IPv6Interface)]

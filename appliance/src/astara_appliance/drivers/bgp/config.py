@@ -60,7 +60,7 @@ def mark_of(text: str) -> str:
 def _announced(
     document: "Document", of: Sequence[links.Link], version: int
 ) -> list[links.AnyNetwork]:
-    floating = [ipaddress.ip_network(item.floating_ip) for item in document.floating_ips]
+    floating = [ipaddress.ip_network(address) for address in links.public_addresses(document)]
     inside = [net for link in of if link.role == "internal" for net in links.connected(link)]
     found: set[links.AnyNetwork] = {
         net

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NAME = "firewall"
 RECORD = "firewall.json"  # in the run directory: which rules were loaded, and when
 _EXPLAINED = 200  # characters of a command that names thousands of elements
+_CUT = tuple(field.name for field in dataclasses.fields(conntrack.Cut))
 _WHERE = f"{skeleton.FAMILY} {skeleton.TABLE}"
 
 
@@ -268,7 +269,11 @@ def _ended(observed: Observed, desired: Desired) -> conntrack.Cut:
     if observed.elements.get("unnatted_if", frozenset()) - desired.elements["unnatted_if"]:
         # SNAT was switched on: what went out untranslated so far must start anew.
         sources.update(desired.elements["connected4"])
-    return conntrack.Cut(frozenset(public), frozenset(sources))
+    forwarded = set(observed.unfinished.forwarded)
+    for name in ("port_to_port", *skeleton.RANGED):
+        gone = observed.elements.get(name, frozenset()) - desired.elements[name]
+        forwarded.update(key_of(element) for element in gone)
+    return conntrack.Cut(frozenset(public), frozenset(sources), frozenset(forwarded))
 
 
 def _decode(text: str | None) -> dict[str, Any]:
@@ -281,9 +286,9 @@ def _decode(text: str | None) -> dict[str, Any]:
 
 
 def _encode_cut(cut: conntrack.Cut) -> str:
-    return json.dumps({"public": sorted(cut.public), "sources": sorted(cut.sources)})
+    return json.dumps({name: sorted(getattr(cut, name)) for name in _CUT})
 
 
 def _decode_cut(text: str | None) -> conntrack.Cut:
     record = _decode(text)
-    return conntrack.Cut(frozenset(record.get("public", ())), frozenset(record.get("sources", ())))
+    return conntrack.Cut(**{name: frozenset(record.get(name, ())) for name in _CUT})

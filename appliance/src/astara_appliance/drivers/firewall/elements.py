@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import links
+from .. import limits, links
 from . import skeleton
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def elements(
         _own_addresses(of),
         _sources(document, of),
         _translation(document, of),
+        _forwardings(document),
+        _classes(document),
         _advertising(of),
         _peers(document),
         _bgp(document),
@@ -154,7 +156,7 @@ def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, 
     found = {
         "floating_to_fixed": {f"{item.floating_ip} : {item.fixed_ip}" for item in floating},
         "fixed_to_floating": {f"{fixed} : {public}" for fixed, public in first.items()},
-        **{name: {item.floating_ip for item in floating} for name in _PUBLIC},
+        **{name: set(links.public_addresses(document)) for name in _PUBLIC},
     }
     if document.enable_snat:
         found["snat_address"] = {
@@ -170,6 +172,41 @@ def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, 
             f"{_quoted(link.device)} : {outside[0].ip}" for link in internal
         }
     return found
+
+
+def _forwardings(document: "Document") -> dict[str, set[str]]:
+    """Compute the ports of floating IPs that lead to machines.
+
+    Ranges are one element each, but for those that change the ports: nftables translates a range
+    to one port or to the same ports, so these are told port by port.
+    """
+    found: dict[str, set[str]] = {"port_to_port": set(), "ports_to_port": set()}
+    found["ports_to_fixed"] = set()
+    for item in document.port_forwardings:
+        last = item.port if item.port_end is None else item.port_end
+        key = f"{item.floating_ip} . {item.protocol}"
+        ports = f"{item.port}-{last}"
+        if item.fixed_port_end is None and last > item.port:
+            found["ports_to_port"].add(f"{key} . {ports} : {item.fixed_ip} . {item.fixed_port}")
+        elif item.fixed_port == item.port and last > item.port:
+            found["ports_to_fixed"].add(f"{key} . {ports} : {item.fixed_ip}")
+        else:
+            shift = item.fixed_port - item.port
+            found["port_to_port"].update(
+                f"{key} . {port} : {item.fixed_ip} . {port + shift}"
+                for port in range(item.port, last + 1)
+            )
+    return found
+
+
+def _classes(document: "Document") -> dict[str, set[str]]:
+    return {
+        f"{direction}_class": {
+            f"{address} : {limits.CLASSES}:{number:x}"
+            for address, number in limits.numbers(document, direction).items()
+        }
+        for direction in limits.DIRECTIONS
+    }
 
 
 def _advertising(of: tuple[links.Link, ...]) -> dict[str, set[str]]:
@@ -236,6 +273,8 @@ def _listed(element: Any, kinds: list[str]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
+        if "concat" in value:
+            return " . ".join(str(part) for part in value["concat"])
         ((verb, argument),) = value.items()
         return f"{verb} {argument['target']}" if argument else str(verb)
     return str(value)
@@ -245,6 +284,6 @@ def _scalar(part: Any, kind: str) -> str:
     if isinstance(part, dict) and "prefix" in part:
         return f"{part['prefix']['addr']}/{part['prefix']['len']}"
     if isinstance(part, dict) and "range" in part:
-        # Shown where two prefixes meet; not what we would write, so it counts as different.
-        return "-".join(part["range"])
+        # Of ports; of addresses where two prefixes meet, not what we would write: different.
+        return "-".join(str(end) for end in part["range"])
     return _quoted(part) if kind == "ifname" else str(part)

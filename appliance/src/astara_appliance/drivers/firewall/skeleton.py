@@ -10,7 +10,8 @@ decide, in this order:
   for the other one of a pair VRRP and conntrackd; tenants: DHCP, DNS, metadata);
 - nothing is ever forwarded from or to the management network: it is in no forward zone;
 - IPv4 leaves an external network under an external address or not at all, unless SNAT is off;
-- router advertisements leave only where a subnet asks for them.
+- router advertisements leave only where a subnet asks for them;
+- packets of public addresses with a rate limit leave in the traffic class of the driver `qos`.
 
 Rules with a lookup and nothing else count: see `COUNTED`.
 
@@ -32,6 +33,8 @@ LISTENER_DISCOVERY = (
 
 # Their elements count packets and bytes, each by itself, as long as they are there.
 COUNTED = ("floating_in", "floating_out")
+
+WITH_PORTS = "{ tcp, udp, sctp, dccp }"
 
 # name: (type, is it a set of intervals)
 SETS: dict[str, tuple[str, bool]] = {
@@ -58,12 +61,19 @@ SETS: dict[str, tuple[str, bool]] = {
     "peer6": ("ipv6_addr", False),
     "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
 }
+# Their keys hold ranges, each element by itself.
+RANGED = ("ports_to_port", "ports_to_fixed")
 MAPS: dict[str, str] = {
     "source_zone": "ifname : verdict",
     "input_zone": "ifname : verdict",
     "forward_zone": "ifname : verdict",
     "floating_to_fixed": "ipv4_addr : ipv4_addr",
     "fixed_to_floating": "ipv4_addr : ipv4_addr",
+    "port_to_port": "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
+    "ports_to_port": "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
+    "ports_to_fixed": "ipv4_addr . inet_proto . inet_service : ipv4_addr",  # same ports
+    "egress_class": "ipv4_addr : classid",  # by public source
+    "ingress_class": "ipv4_addr : classid",  # by public destination
     "snat_address": "ifname : ipv4_addr",  # by external interface
     "hairpin_address": "ifname : ipv4_addr",  # by tenant interface
 }
@@ -151,10 +161,19 @@ _CHAINS = f"""
 		ip6 daddr {METADATA_IPV6} tcp dport 80 \
 			dnat ip6 to [{METADATA_IPV6}]:{METADATA_PROXY_PORT}
 	}}
+	chain translate_port {{
+		meta l4proto {WITH_PORTS} \
+			dnat ip to ip daddr . meta l4proto . th dport map @port_to_port
+		meta l4proto {WITH_PORTS} \
+			dnat ip to ip daddr . meta l4proto . th dport map @ports_to_port
+		meta l4proto {WITH_PORTS} \
+			dnat ip to ip daddr . meta l4proto . th dport map @ports_to_fixed
+	}}
 	chain translate_destination {{
 		type nat hook prerouting priority dstnat; policy accept;
 		iifname @tenant_if jump translate_metadata
 		dnat ip to ip daddr map @floating_to_fixed
+		meta nfproto ipv4 goto translate_port
 	}}
 	chain translate_outgoing {{
 		ip saddr @external4 accept
@@ -177,6 +196,14 @@ _CHAINS = f"""
 		ct status dnat ct direction reply accept
 		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
 	}}
+	chain classify {{
+		type filter hook postrouting priority 160; policy accept;
+		meta nfproto ipv4 oifname @external_if meta priority set ip saddr map @egress_class return
+		ct direction original ct status dnat meta priority set \
+			ct original ip daddr map @ingress_class return
+		ct direction reply ct status snat meta priority set \
+			ct reply ip daddr map @ingress_class
+	}}
 	chain output {{
 		type filter hook output priority filter; policy accept;
 		icmpv6 type nd-router-advert oifname != @advertising_if drop
@@ -187,7 +214,7 @@ _CHAINS = f"""
 def text() -> str:
     """Return the commands that replace the table by one without elements, in one transaction."""
     sets = "".join(_set(name, kind, interval) for name, (kind, interval) in SETS.items())
-    maps = "".join(f"\tmap {name} {{\n\t\ttype {kind}\n\t}}\n" for name, kind in MAPS.items())
+    maps = "".join(_map(name, kind) for name, kind in MAPS.items())
     return (
         # "add" first: deleting what is not there would fail the whole transaction.
         f"add table {FAMILY} {TABLE}\n"
@@ -200,3 +227,8 @@ def _set(name: str, kind: str, interval: bool) -> str:
     flags = "\t\tflags interval\n" if interval else ""
     counted = "\t\tcounter\n" if name in COUNTED else ""
     return f"\tset {name} {{\n\t\ttype {kind}\n{flags}{counted}\t}}\n"
+
+
+def _map(name: str, kind: str) -> str:
+    flags = "\t\tflags interval\n" if name in RANGED else ""
+    return f"\tmap {name} {{\n\t\ttype {kind}\n{flags}\t}}\n"

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 
 from astara_contract.document import Document, Network
 
-from .. import base
+from .. import base, links
 
 METADATA_V6 = "fe80::a9fe:a9fe/128"
 """Where a VM asks for metadata over IPv6, on each internal network (as Neutron's own metadata
@@ -222,16 +222,15 @@ def _floating_ips_by_network(document: Document) -> dict[str, list[str]]:
     ]
     own = {str(ipaddress.ip_interface(a).ip) for net in external for a in net.interface.addresses}
     found: dict[str, list[str]] = {}
+    public = [address for address in links.public_addresses(document) if address not in own]
     if len(external) == 1:
-        here = [item.floating_ip for item in document.floating_ips if item.floating_ip not in own]
-        return {external[0].network_id: here}
-    for item in document.floating_ips if external else ():
-        if item.floating_ip not in own:
-            # Thousands of them: octets are compared, not address objects.
-            octets = socket.inet_pton(socket.AF_INET, item.floating_ip)
-            fitting = (name for low, high, name in ranges if low <= octets <= high)
-            home = next(fitting, external[0].network_id)
-            found.setdefault(home, []).append(item.floating_ip)
+        return {external[0].network_id: public}
+    for address in public if external else ():
+        # Thousands of them: octets are compared, not address objects.
+        octets = socket.inet_pton(socket.AF_INET, address)
+        fitting = (name for low, high, name in ranges if low <= octets <= high)
+        home = next(fitting, external[0].network_id)
+        found.setdefault(home, []).append(address)
     return found
 
 
