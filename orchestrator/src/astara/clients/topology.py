@@ -62,6 +62,7 @@ class Subnet(_Struct, frozen=True):
     ipv6_address_mode: str | None = None
     dns_nameservers: tuple[str, ...] = ()
     host_routes: tuple[HostRoute, ...] = ()
+    address_scope_id: str | None = None
 
 
 class DhcpOption(_Struct, frozen=True):
@@ -99,6 +100,50 @@ class Network(_Struct, frozen=True):
     allocations: tuple[Allocation, ...] = ()
 
 
+class PortForwarding(_Struct, frozen=True):
+    """Ports of a floating IP that lead to ports of an internal address, the ends included."""
+
+    protocol: str
+    external_port: int
+    external_port_end: int
+    internal_ip_address: str
+    internal_port: int
+    internal_port_end: int
+
+
+class RateLimit(_Struct, frozen=True):
+    """Kilobits per second in one direction; egress leaves the cloud."""
+
+    direction: str
+    max_kbps: int
+    max_burst_kbps: int = 0
+
+
+class ConntrackHelper(_Struct, frozen=True):
+    """A helper of connection tracking, on connections to a port."""
+
+    protocol: str
+    port: int
+    helper: str
+
+
+class MeteringRule(_Struct, frozen=True):
+    """Which packets a label counts, or does not count."""
+
+    direction: str
+    remote_ip_prefix: str | None = None
+    source_ip_prefix: str | None = None
+    destination_ip_prefix: str | None = None
+    excluded: bool = False
+
+
+class MeteringLabel(_Struct, frozen=True):
+    """A label that counts traffic of the router."""
+
+    id: str
+    rules: tuple[MeteringRule, ...] = ()
+
+
 class FloatingIp(_Struct, frozen=True):
     """A floating IP of the router; not associated while ``fixed_ip_address`` is empty."""
 
@@ -108,6 +153,8 @@ class FloatingIp(_Struct, frozen=True):
     port_id: str | None = None
     floating_network_id: str = ""
     status: str = ""
+    port_forwardings: tuple[PortForwarding, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class RouterDetail(RouterSummary, frozen=True):
@@ -119,3 +166,6 @@ class RouterDetail(RouterSummary, frozen=True):
     ports: tuple[RouterPort, ...] = ()
     networks: tuple[Network, ...] = ()
     floatingips: tuple[FloatingIp, ...] = ()
+    gateway_rate_limits: tuple[RateLimit, ...] = ()
+    conntrack_helpers: tuple[ConntrackHelper, ...] = ()
+    metering_labels: tuple[MeteringLabel, ...] = ()

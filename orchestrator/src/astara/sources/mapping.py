@@ -98,6 +98,30 @@ def _server(payload: Payload, _tenant_id: str) -> list[Message]:
     return [Event(Resource(driver, resource_id), Action.POLL, source=SOURCE)]
 
 
+def _of_tenant(*names: str) -> _Rule:
+    """Name all routers of whoever owns what changed: it does not say which one it belongs to.
+
+    Of what is shared, routers of others follow with the audit.
+    """
+
+    def rule(payload: Payload, tenant_id: str) -> list[Message]:
+        body: Payload = next((payload[name] for name in names if payload.get(name)), {})
+        project_id = _project(body, tenant_id)
+        return [Hint(Action.UPDATE, tenant_id=project_id, source=SOURCE)] if project_id else []
+
+    return rule
+
+
+_CHANGES = ("create", "update", "delete")
+_SERVICES = (
+    "port_forwarding",
+    "conntrack_helper",
+    "policy",
+    "bandwidth_limit_rule",
+    "metering_label",
+    "metering_label_rule",
+)
+
 RULES: Mapping[str, _Rule] = {
     "router.create.end": _router(Action.CREATE),
     "router.update.end": _router(Action.UPDATE),
@@ -114,6 +138,7 @@ RULES: Mapping[str, _Rule] = {
     "subnet.update.end": _subnet,
     "subnet.delete.end": _subnet,
     "network.update.end": _network,
+    **{f"{name}.{change}.end": _of_tenant(name) for name in _SERVICES for change in _CHANGES},
     "compute.instance.delete.end": _server,
     "compute.instance.power_off.end": _server,
 }

@@ -20,7 +20,7 @@ from astara_contract import metadata, types
 
 from ...clients import topology
 from . import bgp as bgp_sessions
-from . import needs
+from . import needs, services
 from .functions import Function, sections
 
 
@@ -74,7 +74,11 @@ def build(
             tenant_id=router.project_id,
             hostname=_hostname(router),
             networks=tuple(networks),
-            floating_ips=_floating_ips(router) if external else (),
+            floating_ips=services.floating_ips(router) if external else (),
+            port_forwardings=services.port_forwardings(router) if external else (),
+            rate_limits=services.rate_limits(router, external) if external else (),
+            conntrack_helpers=services.conntrack_helpers(router) if active else (),
+            metering_labels=services.metering_labels(router) if external else (),
             static_routes=_static_routes(router) if active else (),
             default_v4_gateway=_default_v4_gateway(external),
             enable_snat=router.enable_snat,
@@ -269,14 +273,6 @@ def _accepted(value: str | None, kind: Any) -> Any:
         return msgspec.convert(value, kind) if value else None
     except msgspec.ValidationError:
         return None
-
-
-def _floating_ips(router: topology.RouterDetail) -> tuple[contract.FloatingIP, ...]:
-    return tuple(
-        contract.FloatingIP(floating_ip=fip.floating_ip_address, fixed_ip=fip.fixed_ip_address)
-        for fip in needs.associated_floatingips(router)
-        if fip.fixed_ip_address
-    )
 
 
 def _static_routes(router: topology.RouterDetail) -> tuple[tuple[str, str], ...]:

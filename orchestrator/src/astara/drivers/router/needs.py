@@ -48,6 +48,12 @@ def internal_networks(router: topology.RouterDetail) -> frozenset[str]:
 
 
 def associated_floatingips(router: topology.RouterDetail) -> tuple[topology.FloatingIp, ...]:
-    """Return the floating IPs that point at a port, in the order of their addresses."""
-    associated = (fip for fip in router.floatingips if fip.port_id and fip.fixed_ip_address)
+    """Return the floating IPs that lead to a port, be it by port forwardings, in the order of
+    their addresses.
+    """
+    associated = (
+        fip
+        for fip in router.floatingips
+        if (fip.port_id and fip.fixed_ip_address) or fip.port_forwardings
+    )
     return tuple(sorted(associated, key=lambda fip: (fip.floating_ip_address, fip.id)))
