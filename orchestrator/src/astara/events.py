@@ -52,10 +52,11 @@ class Hint(msgspec.Struct, frozen=True, tag="hint"):
 
 
 class PollSlice(msgspec.Struct, frozen=True, tag="poll_slice"):
-    """Ask for POLL on the resources that hash into slice `index` of `of`."""
+    """Ask for POLL, or READ, on the resources that hash into slice `index` of `of`."""
 
     index: int
     of: int
+    action: vocabulary.Action = vocabulary.Action.POLL
 
 
 class AuditEnd(msgspec.Struct, frozen=True, tag="audit_end"):

@@ -3,8 +3,9 @@
 Each process counts for itself into files that the node's `api` process adds up when it is asked
 (prometheus_client's multiprocess mode; `DIRECTORY` and `NAME` in the environment, set by the
 supervisor). A child that is started again goes on with the figures of the one before it. No label
-ever names a resource or a tenant, so the number of series does not grow with the cloud. Decides
-nothing; imported by whoever has something to count, `exposition` reads.
+names a resource or a tenant, so the number of series does not grow with the cloud, unless the
+operator asks for those that name routers ([metering] per_router). Decides nothing; imported by
+whoever has something to count, `exposition` reads.
 """
 
 import dataclasses
@@ -79,14 +80,20 @@ def _seconds(
     return prometheus_client.Histogram(name, text, labels, buckets=buckets)
 
 
-def _gauge(name: str, text: str, *labels: str) -> prometheus_client.Gauge:
+def _gauge(
+    name: str,
+    text: str,
+    *labels: str,
+    over: "typing.Literal['mostrecent', 'sum']" = "mostrecent",
+) -> prometheus_client.Gauge:
+    """Declare a gauge; `over` says what one figure for all processes is."""
     _note("gauge", name, text, labels)
-    return prometheus_client.Gauge(name, text, labels, multiprocess_mode="mostrecent")
+    return prometheus_client.Gauge(name, text, labels, multiprocess_mode=over)
 
 
-def _seen(name: str, text: str, *labels: str) -> Declaration:
-    """Declare a gauge that is read from the workers when somebody asks."""
-    _note("gauge", name, text, labels)
+def _seen(name: str, text: str, *labels: str, kind: str = "gauge") -> Declaration:
+    """Declare what is read from the workers when somebody asks."""
+    _note(kind, name, text, labels)
     return _declared[-1]
 
 
@@ -117,9 +124,21 @@ EVENTS_MERGED = _counter(
     "Events for resources that were being worked on, or waited for it, already.",
     "action",
 )
-EVENTS_NEEDLESS = _counter(
-    "astara_events_needless_total",
-    "Lines of an audit whose appliance runs that generation already.",
+EVENTS_DROPPED = _counter(
+    "astara_events_dropped_total",
+    "Events that nothing was done for; reason: needless (a line of an audit whose appliance runs "
+    "that generation), busy (a routine look at what is being looked at), elsewhere (another "
+    "node's).",
+    "reason",
+)
+OUTBOX = _gauge(
+    "astara_outbox_messages",
+    "Messages that wait to be sent to another process of this node.",
+    "to",
+    over="sum",
+)
+COMMANDS = _counter(
+    "astara_commands_total", "Commands of operators that this node was asked.", "name"
 )
 
 # -- the state machine -------------------------------------------------------------------------
@@ -185,6 +204,50 @@ SERVICE_FAILURES = _counter(
     "service",
 )
 
+# -- traffic -----------------------------------------------------------------------------------
+
+TRAFFIC_BYTES = _counter(
+    "astara_traffic_bytes_total",
+    "What appliances carried, as read from their counters; kind: interface (scope: the network's "
+    "type), floating-ip, label; direction as seen from the appliance: in, out. Traffic of routed "
+    "packets is in on one interface and out on another.",
+    "kind",
+    "scope",
+    "direction",
+)
+TRAFFIC_PACKETS = _counter(
+    "astara_traffic_packets_total",
+    "The packets of it.",
+    "kind",
+    "scope",
+    "direction",
+)
+STATS_READS = _counter(
+    "astara_counter_reads_total",
+    "Looks at the counters of appliances; outcome: read, failed, unknown (an appliance of a "
+    "release without).",
+    "outcome",
+)
+NOTIFIED = _counter(
+    "astara_notified_total",
+    "Notifications of used traffic, if [metering] notify; outcome: sent, dropped, failed.",
+    "outcome",
+)
+
+# -- certificates and metadata -------------------------------------------------------------------
+
+RENEWALS = _counter(
+    "astara_certificate_renewals_total",
+    "Certificates that appliances were to be given while they served; outcome: done, failed (the "
+    "next health check tries again).",
+    "outcome",
+)
+METADATA = _counter(
+    "astara_metadata_requests_total",
+    "Requests for metadata that appliances passed on; code: 2xx, 4xx, 5xx, overload.",
+    "code",
+)
+
 # -- the audit ---------------------------------------------------------------------------------
 
 AUDITS = _counter("astara_audits_total", "Audits; outcome: done, failed.", "outcome")
@@ -194,6 +257,19 @@ AUDIT_ORPHANS = _gauge(
     "astara_audit_orphans",
     "Resources that are gone and of which the last audit found servers or ports of ours.",
 )
+AUDIT_FINDINGS = _counter(
+    "astara_audit_findings_total",
+    "What audits found; kind: behind (the appliance does not run what Neutron has now), unlisted "
+    "(served, and not in Neutron's list), orphan (servers or ports of what is gone).",
+    "kind",
+)
+
+# -- the node itself ---------------------------------------------------------------------------
+
+STARTS = _counter(
+    "astara_child_starts_total", "Starts of processes of this node, the first included.", "role"
+)
+DEBUG_MODES = _gauge("astara_debug_modes", "Debug modes in force, in the whole cluster.", "scope")
 
 # -- what a node is asked ----------------------------------------------------------------------
 
@@ -203,4 +279,55 @@ WORKER_THREADS = _seen(
 )
 WORKER_MEMORY = _seen("astara_worker_memory_bytes", "Resident memory of workers.", "worker")
 NODE_FAULTS = _seen("astara_node_faults", "Workers of this node that do not answer.")
+INSTANCES = _seen(
+    "astara_instances", "Resources of this node by state of their instance.", "state"
+)
+REBUILDS_LEFT = _seen(
+    "astara_rebuilds_left",
+    "Silent appliances that a worker may give up at this moment: what is left of its budget.",
+    "worker",
+)
+CERTIFICATES = _seen(
+    "astara_certificates",
+    "Certificates that appliances of this node showed last; state: fresh, due (to be replaced by "
+    "the next health check), ended.",
+    "state",
+)
+CERTIFICATE_AGE = _seen(
+    "astara_certificate_oldest_age_seconds", "Age of the oldest certificate of an appliance."
+)
+CERTIFICATE_ENDS = _seen(
+    "astara_certificate_first_end_timestamp_seconds",
+    "When the first certificate of an appliance ends.",
+)
+AUTHORITY_AGE = _seen(
+    "astara_authority_age_seconds", "Age of certificate authorities that are trusted.", "number"
+)
+AUTHORITY_ENDS = _seen(
+    "astara_authority_end_timestamp_seconds",
+    "When certificate authorities end that are trusted.",
+    "number",
+)
+ROUTER_BYTES = _seen(
+    "astara_router_traffic_bytes_total",
+    "With [metering] per_router: what a router carried since this node serves it, by type of "
+    "network; direction as seen from the appliance.",
+    "router",
+    "scope",
+    "direction",
+    kind="counter",
+)
+ROUTER_PACKETS = _seen(
+    "astara_router_traffic_packets_total",
+    "The packets of it.",
+    "router",
+    "scope",
+    "direction",
+    kind="counter",
+)
+ROUTER_CERTIFICATE_ENDS = _seen(
+    "astara_router_certificate_end_timestamp_seconds",
+    "With [metering] per_router: when the certificate of a router's appliance ends.",
+    "router",
+)
 MEMBERS = _seen("astara_members", "Live nodes as this node sees them.")

@@ -60,6 +60,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._closed = False
         self._socket: socket.socket | None = None
+        self._count()  # what a process before us left waiting is gone
         self._thread = threading.Thread(target=self._run, name=f"to-{name}", daemon=True)
         self._thread.start()
 
@@ -73,6 +74,7 @@ class Outbox:
                     LOG.error("message.dropped to=%s count=%d", self.name, self.dropped)
                 return False
             self._waiting.append(data)
+            self._count()
             self._changed.notify()
         return True
 
@@ -82,6 +84,9 @@ class Outbox:
             self._changed.wait_for(lambda: not self._waiting, timeout_s)
             self._closed = True
             self._changed.notify_all()
+
+    def _count(self) -> None:
+        metrics.OUTBOX.labels(self.name).set(len(self._waiting))
 
     def _run(self) -> None:
         pause_s = RECONNECT_MIN_S
@@ -95,6 +100,7 @@ class Outbox:
                 pause_s = RECONNECT_MIN_S
                 with self._changed:
                     self._waiting.popleft()
+                    self._count()
                     self._changed.notify_all()
             else:
                 with self._changed:

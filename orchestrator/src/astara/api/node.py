@@ -12,7 +12,7 @@ import typing
 import msgspec
 from oslo_config import cfg
 
-from .. import clock, store
+from .. import clock, metrics, store
 from ..conf import reloading
 from ..machine import instance_port
 from ..machine.vocabulary import Action
@@ -72,9 +72,15 @@ class Node:
             LOG.exception("question.failed question=%s", type(question).__name__)
             return self._report(Code.FAILED, f"{type(fault).__name__}; see the log of {self.host}")
 
+    def figures(self) -> tuple[worker.Figures, ...]:
+        """Give what the workers that answer measure."""
+        asked = worker.ShowFigures(routers=self._conf.metering.per_router)
+        return self._workers.ask(asked, worker.Figures).answers
+
     def _answer(self, question: messages.Question) -> messages.Answer:
         match question:
             case messages.Command():
+                metrics.COMMANDS.labels(question.name).inc()
                 LOG.info(
                     "command.asked name=%s id=%s by=%s", question.name, question.id, question.by
                 )

@@ -24,7 +24,7 @@ import msgspec
 
 from astara_contract import document as contract
 from astara_contract import errors as contract_errors
-from astara_contract import metadata, tls
+from astara_contract import metadata, stats, tls
 from astara_contract import status as observed
 
 from .. import clock, metrics
@@ -136,6 +136,12 @@ class Appliances:
         """Read the document that the appliance runs; it has none before its first push."""
         path = "/v1/system/config"
         return self._ask(_Call("GET", address, path, router_id, self._config_timeout_s), Committed)
+
+    def stats(self, address: str, router_id: str = "") -> stats.Stats:
+        """Read the traffic counters; raises `NotFound` where the appliance has none to show."""
+        path = "/v1/system/stats"
+        call = _Call("GET", address, path, router_id, self._alive_timeout_s)
+        return self._ask(call, stats.Stats)
 
     def configure(
         self, address: str, desired: contract.Document, epoch: int, router_id: str = ""

@@ -17,7 +17,7 @@ from types import FrameType
 
 from oslo_config import cfg
 
-from .. import conf
+from .. import conf, metrics
 from ..conf import reloading
 from ..supervisor import roles
 
@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             target=_watch_lifeline, args=(int(fd), stop), name="lifeline", daemon=True
         )
         watch.start()
+    metrics.STARTS.labels(role).inc()
     try:
         entry: roles.Entry = roles.load(roles.ENTRIES[role])
         entry(loaded, number, stop)

@@ -18,6 +18,7 @@ from . import (
     identity,
     management,
     metadata,
+    metering,
     process,
     router,
     timing,
@@ -38,6 +39,7 @@ _CONCERNS = (
     database,
     coordination,
     tls,
+    metering,
 )
 
 CONF = cfg.CONF
@@ -103,10 +105,7 @@ def load(argv: Sequence[str], files: Sequence[str] | None = None) -> cfg.ConfigO
 
 def parse(files: Sequence[str]) -> cfg.ConfigOpts:
     """Parse files into the global CONF for a tool, which logs in its own way; raises as `load`."""
-    from oslo_log import log
-
     register(CONF)
-    log.register_options(CONF)  # what appliances are told of logs is one of them
     CONF([], project=PROJECT, default_config_files=list(files))
     return CONF
 

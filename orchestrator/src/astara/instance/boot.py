@@ -12,6 +12,7 @@ from ..clients.neutron import Port
 from ..clients.nova import Server, ServerRequest
 from ..drivers.router import needs
 from ..machine import instance_port
+from ..metering import traffic
 from . import names, ports, userdata, verdict
 from .memory import Memory
 from .tools import Tools
@@ -35,6 +36,7 @@ def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
     tools.fence.confirm(router.id)  # Nova knows no epochs: a second server would be ours to find
     plug = _prepare_ports(tools, memory, router)
     server_id = _request(tools, router, plug, memory.image_id or tools.settings.image_id)
+    memory.counted = traffic.NOTHING
     memory.server = Server(id=server_id, status="BUILD", name=names.server(router.id))
     LOG.info("server.requested router=%s server=%s ports=%s", router.id, server_id, len(plug.macs))
     return True

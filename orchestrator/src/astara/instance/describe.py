@@ -28,6 +28,7 @@ def describe(
         address=(tools.address_of(plug.management) or "") if plug is not None else "",
         digest=digest,
         ports=tuple(views),
+        traffic=dict(memory.used),
     )
 
 

@@ -9,6 +9,7 @@ from ..clients.connect import Cloud, open_cloud
 from ..cluster import fence, node
 from ..conf import CONF
 from ..machine import instance_port
+from ..metering import meter, publisher
 from ..pki import trust
 from . import failures, management, settings
 from .briefing import Briefings
@@ -36,8 +37,15 @@ class Factory:
     def close(self) -> None:
         """Close the connections."""
         self._tools.appliances.close()
+        self._tools.meter.close()
         if self._store is not None:
             self._store.close()
+
+    @property
+    def certificates(self) -> trust.Census | None:
+        """What is known of certificates; None without TLS."""
+        trusted = self._tools.appliances.trust
+        return trusted.census() if trusted is not None else None
 
     @property
     def calls(self) -> dict[str, int]:
@@ -58,7 +66,15 @@ def open_factory() -> Factory:
     with failures.translated():
         cloud = open_cloud(CONF)
         address = management.recorded_address(CONF.state_path)
-        return from_cloud(cloud, values, address, own, opened, trust.from_conf(CONF, opened))
+        trusted = trust.from_conf(CONF, opened)
+        return from_cloud(cloud, values, address, own, opened, trusted, _metering())
+
+
+def _metering() -> meter.Meter:
+    if not CONF.metering.notify:
+        return meter.Meter()
+    sending = publisher.Publisher(CONF)
+    return meter.Meter(sending.offer, sending.close)
 
 
 def from_cloud(
@@ -68,6 +84,7 @@ def from_cloud(
     own: fence.Fence,
     opened: store.Store | None = None,
     trusted: trust.Trust | None = None,
+    metering: meter.Meter | None = None,
 ) -> Factory:
     """Make a factory from open clients; it closes the store with them.
 
@@ -80,5 +97,5 @@ def from_cloud(
         trusted,
         metadata_upstream=f"{own_address} {values.metadata_port}",
     )
-    tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address, own)
+    tools = Tools(cloud.neutron, cloud.nova, appliances, values, own_address, own, metering)
     return Factory(cloud, tools, opened)

@@ -7,12 +7,14 @@ ports are kept, because they change only by our own hand or are found out by a s
 from dataclasses import dataclass, field
 
 from astara_contract.document import Document
+from astara_contract.stats import Stats
 from astara_contract.status import Status
 
 from ..clients.nova import Server
 from ..clients.topology import RouterDetail
 from ..drivers.router import needs
 from ..machine.instance_port import PortView
+from ..metering.traffic import Amount
 from .ports import Plug
 from .report import Report
 
@@ -78,6 +80,8 @@ class Memory:
     serving: bool = False
     shown: Report | None = None
     deletions: dict[str, float] = field(default_factory=dict)  # server -> when its end was asked
+    counted: Stats | None = None  # the traffic counters at the last look
+    used: dict[str, Amount] = field(default_factory=dict)  # in all that we saw, by scope
     image_id: str | None = None  # asked for by an operator in place of the configured one
 
     def forget_walk(self) -> None:

@@ -7,6 +7,7 @@ check tries again. Called by `probe`.
 
 import logging
 
+from .. import metrics
 from ..clients import errors
 from ..store import StoreError
 from .tools import Tools
@@ -23,8 +24,10 @@ def renew_if_due(tools: Tools, router_id: str, address: str) -> bool:
         bundle = trust.next(router_id)
         tools.appliances.renew(address, bundle, router_id)
     except (errors.ServiceError, StoreError) as error:
+        metrics.RENEWALS.labels("failed").inc()
         LOG.warning("certificate.not_renewed router=%s reason=%s", router_id, error)
         return False
     trust.renewed(router_id)
+    metrics.RENEWALS.labels("done").inc()
     LOG.info("certificate.renewed router=%s not_after=%d", router_id, bundle.not_after)
     return True

@@ -12,7 +12,19 @@ from .. import clock, events
 from ..clients import errors, topology
 from ..machine import instance_port
 from ..machine.vocabulary import InstanceState
-from . import boot, configure, describe, failures, ports, probe, replug, report, stop, verdict
+from . import (
+    boot,
+    configure,
+    counters,
+    describe,
+    failures,
+    ports,
+    probe,
+    replug,
+    report,
+    stop,
+    verdict,
+)
 from .memory import Memory
 from .tools import Tools
 
@@ -220,10 +232,9 @@ class RouterInstance:
             return self._enter(InstanceState.GONE)
 
     def read_stats(self) -> InstanceState:
-        """Ask the appliance how it is; schema version 1 has no traffic counters to read."""
-        with self._verb():
-            self._answers()
-            return self._state
+        """Read the traffic counters."""
+        counters.read(self._tools, self._memory, self._resource.id, self.tenant_id)
+        return self._state
 
     def set_error(self, reason: str) -> InstanceState:
         """Enter ERROR and tell Neutron; what runs keeps running."""
@@ -244,6 +255,8 @@ class RouterInstance:
         """Forget what this process holds for the router: another node serves it."""
         self._tools.fence.drop(self._resource.id)
         self._tools.appliances.release(self._resource.id)
+        if self._tools.appliances.trust is not None:
+            self._tools.appliances.trust.drop(self._resource.id)
 
     def _detail(self) -> topology.RouterDetail | None:
         router = probe.read_detail(self._tools, self._memory, self._resource.id)

@@ -55,7 +55,7 @@ def from_conf(conf: Any) -> Settings:
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
         proxy_ndp=conf.router.proxy_ndp,
-        log_json=conf.use_json,
+        log_json=getattr(conf, "use_json", False),  # tools have no options of logs
         bgp=_bgp(conf.router) if conf.router.bgp else None,
     )
 

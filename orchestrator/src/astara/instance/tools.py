@@ -14,6 +14,7 @@ from ..clients.neutron import Neutron, Port
 from ..clients.nova import Nova
 from ..drivers.router import functions
 from ..drivers.router.document import Nic, Site
+from ..metering.meter import Meter
 from . import ports
 from .briefing import Briefings
 from .settings import Settings
@@ -43,6 +44,7 @@ class Tools:
         settings: Settings,
         own_address: str,
         fence: "Fence | None" = None,
+        metering: Meter | None = None,
     ):
         self.neutron = neutron
         self.nova = nova
@@ -50,6 +52,7 @@ class Tools:
         self.settings = settings
         self.briefings = Briefings(neutron)
         self._fence = fence
+        self.meter = metering or Meter()
         self.site = Site(
             host=settings.host,
             address=own_address,

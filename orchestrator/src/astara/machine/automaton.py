@@ -292,7 +292,8 @@ class Automaton:
         """Look as closely as the action asks for, unless the step before has just looked."""
         if fresh:
             return self.instance.state
-        return self.instance.glance() if action is Action.POLL else self.instance.update_state()
+        glance = action in (Action.POLL, Action.READ)
+        return self.instance.glance() if glance else self.instance.update_state()
 
     def _alive(self, action: Action) -> frozenset[Fact]:
         fresh, self._fresh = self._fresh, False

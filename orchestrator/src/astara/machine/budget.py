@@ -58,6 +58,14 @@ class Budget:
                 f"{limits.window_s:.0f} s, which is the budget: is the management network well?"
             )
 
+    def left(self) -> int:
+        """Give how many may be given up now."""
+        owned = self._owned()
+        with self._lock:
+            since = self._clock.monotonic() - self._limits.window_s
+            spent = sum(moment > since for moment in self._spent)
+            return max(0, max(self._limits.number, int(self._limits.share * owned)) - spent)
+
 
 def unlimited() -> str:
     """Be the budget of an automaton that stands alone."""

@@ -96,6 +96,8 @@ class Description(msgspec.Struct, frozen=True):
     address: str = ""  # on the management network
     digest: str = ""  # of the document that the appliance is known to run
     ports: tuple[PortView, ...] = ()
+    traffic: dict[str, tuple[int, int, int, int]] = {}
+    """What was read of its counters in all, by type of network: bytes and packets in, then out."""
 
 
 class Instance(typing.Protocol):
@@ -240,7 +242,10 @@ class Instance(typing.Protocol):
         """
 
     def read_stats(self) -> vocabulary.InstanceState:
-        """Read the traffic counters of the appliance; returns the unchanged state."""
+        """Read the traffic counters of the appliance; returns the unchanged state.
+
+        Raises nothing: what could not be read is part of what is read next time.
+        """
 
     def set_error(self, reason: str) -> vocabulary.InstanceState:
         """Enter ERROR and tell Neutron; a server that exists is left alone.

@@ -15,6 +15,7 @@ from typing import Any
 
 from astara_contract import logline, metadata
 
+from .. import metrics
 from ..clients import errors
 from ..clients.connect import open_cloud
 from ..clients.nova_metadata import MetadataApi
@@ -78,6 +79,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "metadata.secret_mismatch reason=%s",
                 "compare metadata_proxy_shared_secret here and in nova.conf",
             )
+        metrics.METADATA.labels(f"{nova.status // 100}xx").inc()
         self._answering = True
         self.send_response_only(nova.status)
         for name in ("Content-Type", "Content-Length"):
@@ -92,6 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _say(self, status: int) -> None:
         if self._answering:  # Nova broke off: a short body tells the guest
             return
+        metrics.METADATA.labels(f"{status // 100}xx").inc()
         self.send_response_only(status)
         self.send_header("Content-Length", "0")
         self.send_header("Connection", "close")
@@ -127,6 +130,7 @@ class Server(http.server.HTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Queue a connection, or close it if too many wait already."""
         if not self._slots.acquire(blocking=False):
+            metrics.METADATA.labels("overload").inc()
             LOG.warning("metadata.overload client=%s", client_address[0])
             self.shutdown_request(request)
             return

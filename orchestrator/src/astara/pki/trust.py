@@ -62,6 +62,23 @@ class _Signer:
     renew_at: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Validity:
+    """From when until when a certificate is good, in seconds since 1970."""
+
+    begins: float
+    ends: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Census:
+    """What is known of certificates in use, without asking anybody."""
+
+    authorities: dict[int, Validity]
+    shown: dict[str, Validity]  # by router, what its appliance showed last
+    due: frozenset[str]  # routers whose appliance should get another
+
+
 class NoCertificate(ConnectionError):
     """The appliance was booted without a certificate and plaintext is not allowed."""
 
@@ -84,6 +101,7 @@ class Trust:
         self._known: dict[str, Identity] = {}
         self._all_read = False
         self._due: set[str] = set()
+        self._shown: dict[str, Validity] = {}
 
     def ways(self, router_id: str) -> Iterator[Way]:
         """Give the ways to an appliance in the order in which to try them.
@@ -123,6 +141,7 @@ class Trust:
             if now > ends + self._settings.renewal_grace_s:
                 raise ssl.SSLError(f"the certificate ended {now - ends:.0f} s ago, beyond grace")
             LOG.warning("certificate.late router=%s ended=%d", router_id, ends)
+        self._shown[router_id] = Validity(begins, ends)
         newest = self._signers[-1].own.certificate.subject
         by_newest = _common_name(shown["issuer"]) == newest.rfc4514_string().removeprefix("CN=")
         if way.late or not by_newest or now > (begins + ends) / 2:
@@ -156,8 +175,27 @@ class Trust:
     def end(self, router_id: str) -> None:
         """Revoke the appliance of a router that is gone."""
         self._stored.forget_identity(router_id)
-        self._due.discard(router_id)
+        self.drop(router_id)
         self.forget(router_id)
+
+    def drop(self, router_id: str) -> None:
+        """Count an appliance no longer: it is gone, or another node's."""
+        self._due.discard(router_id)
+        self._shown.pop(router_id, None)
+
+    def census(self) -> Census:
+        """Tell what is known; from any thread."""
+        return Census(
+            authorities={
+                signer.own.number: Validity(
+                    signer.own.certificate.not_valid_before_utc.timestamp(),
+                    signer.own.certificate.not_valid_after_utc.timestamp(),
+                )
+                for signer in self._signers
+            },
+            shown=self._shown.copy(),
+            due=frozenset(self._due.copy()),
+        )
 
     def client(self) -> tuple[authority.Pair, str]:
         """Make a certificate of our own and name all that we trust; for tools by hand."""

@@ -120,6 +120,7 @@ class Auditor:
         found = {
             resource.id: resource for resource in inventory.traces() if resource.id not in listed
         }
+        metrics.AUDIT_FINDINGS.labels("orphan").inc(len(found.keys() - self._orphans.keys()))
         self._orphans = {name: self._orphans.get(name, now) for name in found}
         for name, first_seen in self._orphans.items():
             if now - first_seen >= self._grace_s:

@@ -1,4 +1,5 @@
-"""Let time pass: poll every instance once per period, evenly spread, and run the audit.
+"""Let time pass: poll every instance once per period, evenly spread, read its counters once per
+another, and run the audit.
 
 Entry of the role `health`. Knows no instance: it names a slice of them, and each worker polls
 those of its own that fall into it. Must never probe anything itself.
@@ -12,6 +13,7 @@ from oslo_config import cfg
 
 from .. import clock, events, inbox, scheduler
 from ..conf import identity
+from ..machine.vocabulary import Action
 from ..supervisor import roles
 from . import audit
 
@@ -31,12 +33,13 @@ def tick(
     period_s: float,
     time: clock.Clock,
     stop: threading.Event,
+    action: Action = Action.POLL,
 ) -> None:
     """Name one slice after the other until `stop` is set."""
     slices = slices_of(period_s)
     index = 0
     while not stop.wait(time.jitter(period_s / slices)):
-        send(events.PollSlice(index, slices))
+        send(events.PollSlice(index, slices, action))
         index = (index + 1) % slices
 
 
@@ -61,6 +64,9 @@ def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     incoming.start()
     auditing = threading.Thread(target=auditor.run, args=(stop,), name="audit", daemon=True)
     auditing.start()
+    if conf.metering.period:
+        arguments = (outgoing.send, conf.metering.period, time, stop, Action.READ)
+        threading.Thread(target=tick, args=arguments, name="metering", daemon=True).start()
     LOG.info("health.started period_s=%s", conf.health_check_period)
     tick(outgoing.send, conf.health_check_period, time, stop)
     incoming.close()

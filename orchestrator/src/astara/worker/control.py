@@ -18,7 +18,7 @@ import typing
 from .. import clock, events
 from ..machine.vocabulary import Action
 from . import control_protocol as protocol
-from . import pool, registry
+from . import figures, pool, registry
 
 LOG = logging.getLogger(__name__)
 
@@ -38,12 +38,14 @@ class Desk:
         slots: registry.Registry,
         threads: pool.Pool,
         factory: typing.Any,
+        rebuilds_left: "typing.Callable[[], int]" = int,
     ) -> None:
         self._node = node
         self._number = number
         self._slots = slots
         self._threads = threads
         self._factory = factory
+        self._rebuilds_left = rebuilds_left
 
     def answer(self, question: protocol.Question) -> protocol.Answer:
         """Answer one question."""
@@ -55,6 +57,10 @@ class Desk:
                 return protocol.Unknown(resource_id) if slot is None else self._detail(slot)
             case protocol.ShowWorker(log):
                 return self._worker(log=log)
+            case protocol.ShowFigures(routers):
+                left = self._rebuilds_left()
+                certificates = getattr(self._factory, "certificates", None)
+                return figures.of(self._number, self._slots, certificates, left, routers=routers)
             case protocol.Submit():
                 return self._submit(question)
             case protocol.PollAll():

@@ -59,7 +59,13 @@ class PollAll(msgspec.Struct, frozen=True, tag="poll"):
     """Ask for POLL on all resources of the worker."""
 
 
-Question = ListResources | ShowResource | ShowWorker | Submit | PollAll
+class ShowFigures(msgspec.Struct, frozen=True, tag="figures"):
+    """Ask for what is measured; with `routers` for what names them as well."""
+
+    routers: bool = False
+
+
+Question = ListResources | ShowResource | ShowWorker | Submit | PollAll | ShowFigures
 
 # -- answers -------------------------------------------------------------------------------------
 
@@ -147,6 +153,27 @@ class WorkerView(msgspec.Struct, frozen=True, tag="worker"):
     calls: dict[str, int] = {}
 
 
+class RouterFigures(msgspec.Struct, frozen=True):
+    """What is measured of one resource; `traffic` as in `Description`."""
+
+    id: str
+    traffic: dict[str, tuple[int, int, int, int]] = {}
+    certificate_ends: float | None = None
+
+
+class Figures(msgspec.Struct, frozen=True, tag="figures"):
+    """What a worker measures when it is asked; moments in seconds since 1970."""
+
+    number: int
+    instances: dict[str, int] = {}  # by state
+    rebuilds_left: int = 0
+    certificates: dict[str, int] = {}  # in use by appliances: fresh, due, ended
+    oldest_begins: float | None = None
+    first_ends: float | None = None
+    authorities: dict[int, tuple[float, float]] = {}
+    routers: tuple[RouterFigures, ...] = ()
+
+
 class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
     """Say what was asked of how many resources, and how the last one was then."""
 
@@ -166,7 +193,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     reason: str
 
 
-Answer = Lines | ResourceDetail | WorkerView | Submitted | Unknown | Failed
+Answer = Lines | ResourceDetail | WorkerView | Figures | Submitted | Unknown | Failed
 
 _ENCODER = msgspec.json.Encoder()
 _QUESTIONS: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)

@@ -109,7 +109,7 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     threads = pool.Pool(slots, conf.num_worker_threads, stop.is_set)
     name = scheduler.worker_name(number)
     incoming = inbox.Inbox(scheduler.socket_path(conf.state_path, name), take)
-    desk = control.Desk(conf.host, number, slots, threads, factory)
+    desk = control.Desk(conf.host, number, slots, threads, factory, rebuilds.left)
     questions = control.Server(control_protocol.path_of(conf.state_path, number), desk.answer)
     watching.look()  # what is in debug is left alone from the first step on
     conf.register_mutate_hook(lambda *_: adopt())

@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 TOGETHER_MIN = 4
 TOGETHER_MAX = 50
 
+# What is asked again and again, and concerns the appliance alone.
+_ROUTINE = frozenset({Action.POLL, Action.READ})
+
 _Key = tuple["_By", str]  # what a hint is looked up by
 
 
@@ -131,6 +134,7 @@ class Registry:
         slot = self._slots.get(event.resource.id)
         if slot is None:
             if not self._ours(event.resource.id):
+                metrics.EVENTS_DROPPED.labels("elsewhere").inc()
                 return  # another node has heard of it as well
             slot = Slot(event.resource, self._make(event.resource))
             self._slots[event.resource.id] = slot
@@ -139,8 +143,9 @@ class Registry:
         if event.generation is not None:
             slot.audit_id = event.source
             if self._runs(slot, event.generation):
-                metrics.EVENTS_NEEDLESS.inc()
+                metrics.EVENTS_DROPPED.labels("needless").inc()
                 return
+            metrics.AUDIT_FINDINGS.labels("behind").inc()
         self._submit(slot, event.action)
 
     @staticmethod
@@ -169,10 +174,11 @@ class Registry:
     def _take_poll(self, poll: events.PollSlice) -> None:
         for slot in self._slots.values():
             if slot.crc % poll.of == poll.index:
-                self._submit(slot, Action.POLL)
+                self._submit(slot, poll.action)
 
     def _take_audit_end(self, audit_id: str) -> None:
         unlisted = [slot for slot in self._slots.values() if slot.audit_id != audit_id]
+        metrics.AUDIT_FINDINGS.labels("unlisted").inc(len(unlisted))
         for slot in unlisted:
             self._submit(slot, Action.UPDATE)
         LOG.info(
@@ -188,11 +194,12 @@ class Registry:
         metrics.EVENTS.labels(action).inc()
         if slot.phase is not Phase.IDLE:
             metrics.EVENTS_MERGED.labels(action).inc()
-        if action is Action.POLL and slot.phase is not Phase.IDLE:
-            return  # it is being looked at, or will be by its timer
+        if action in _ROUTINE and slot.phase is not Phase.IDLE:
+            metrics.EVENTS_DROPPED.labels("busy").inc()
+            return  # it is being looked at, or will be by its timer; counters go on counting
         # Before the action is submitted: what was read until now may lack what it is about.
         self._outdate(slot)
-        slot.full |= action is not Action.POLL
+        slot.full |= action not in _ROUTINE
         slot.automaton.submit(action)
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
             self._make_ready(slot)

@@ -8,7 +8,7 @@ import logging
 import threading
 import typing
 
-from .. import store
+from .. import metrics, store
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,9 @@ class DebugWatch:
             LOG.info("debug.known_again")
         self._failing = False
         self.seen_s = self._clock.monotonic()
+        for scope in store.Scope:
+            number = sum(mode.scope is scope for mode in modes)
+            metrics.DEBUG_MODES.labels(scope).set(number)
         if self._gate.learn(modes):
             for mode in modes:
                 LOG.info("debug.mode scope=%s subject=%s by=%s", mode.scope, mode.subject, mode.by)
