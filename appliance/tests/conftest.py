@@ -668,6 +668,20 @@ def pair() -> Iterator[Pair]:
         both.close()
 
 
+@pytest.fixture(scope="module")
+def two_hosts() -> Iterator[tuple[ApplianceHost, ApplianceHost]]:
+    """Yield two appliances that know nothing of each other, on the same segments."""
+    first = ApplianceHost()
+    try:
+        second = ApplianceHost(address="fdca:3ba5:a17a:acda::3", peer_of=first)
+        try:
+            yield first, second
+        finally:
+            second.close()
+    finally:
+        first.close()
+
+
 @pytest.fixture(scope="session")
 def flow() -> type[Flow]:
     """Return what makes a TCP connection."""

@@ -58,6 +58,7 @@ class Pipeline:
         self._stages = stages.Stages()
         self._committed = keep.load()
         self._is_settled = False
+        self._sections: tuple[str | None, frozenset[str]] | None = None
         self.ledger = ledger.Ledger()
 
     @property
@@ -137,6 +138,26 @@ class Pipeline:
                     found[driver.name] = (failure.reason,)
         unplugged = stages.unplugged(wanted, present)
         return {name: (*unplugged.get(name, ()), *lines) for name, lines in found.items()}
+
+    def reports(self) -> dict[str, object]:
+        """Return what the network functions of the document in effect tell of themselves."""
+        return functions.reports(self._drivers, self._functions())
+
+    def tend(self) -> None:
+        """Let these functions look after what is outside; does nothing while a push goes on."""
+        try:
+            with self._alone(0.0):
+                functions.tend(self._drivers, self._functions())
+        except errors.Busy:
+            return  # the next round is soon
+
+    def _functions(self) -> frozenset[str]:
+        """Return the names of the sections in effect; the document is read once for each."""
+        digest, known = self._committed.running_digest, self._sections
+        if known is None or known[0] != digest:
+            document = store.document_in_effect(self._committed)
+            known = self._sections = (digest, frozenset(document.functions))
+        return known[1]
 
     @contextlib.contextmanager
     def _alone(self, timeout_s: float | None = None) -> Iterator[None]:

@@ -132,7 +132,7 @@ def blamed_on(driver: registry.AnyDriver) -> Iterator[None]:
     try:
         yield
     except base.DriverError as error:
-        raise errors.PushFailed(driver.name, error.reason) from error
+        raise errors.PushFailed(error.driver, error.reason) from error
     except base.EFFECT_ERRORS as error:
         raise errors.PushFailed(driver.name, str(error)) from error
     except Exception as error:

@@ -111,6 +111,7 @@ class Watch:
     def _repair(self) -> None:
         try:
             repaired = self._line.repair()
+            self._line.tend()
         finally:
             memory.give_back()
         if repaired:

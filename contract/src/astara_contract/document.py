@@ -182,7 +182,7 @@ def _hidden(value: Any) -> Any:
         return {
             key: "" if key.endswith("_secret") else _hidden(item) for key, item in value.items()
         }
-    return [_hidden(item) for item in value] if isinstance(value, list) else value
+    return [_hidden(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 _Field = TypeVar("_Field", bound=msgspec.Struct)

@@ -4,7 +4,7 @@ Decoding ignores unknown keys, so that an orchestrator of one release understand
 the next one (the document, by contrast, is strict: what is asked for must be understood).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -49,7 +49,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     committed document, None before the first; a `trial` is not committed. `pushes_applied` and
     `pushes_unchanged` count documents since the appliance was made; they survive a restart of the
     agent. Times are ISO 8601 in UTC. `role` is the appliance's part in a pair: only the master has
-    the router's addresses; one in fault waits for a link or for a daemon.
+    the router's addresses; one in fault waits for a link or for a daemon. `functions` has what
+    network functions tell of themselves, by their names.
     """
 
     v4: bool
@@ -66,6 +67,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     agent_started_at: str = ""
     interfaces: tuple[Nic, ...] = ()
     role: Role = "single"
+    functions: dict[str, Any] = {}
 
 
 class InterfaceBody(msgspec.Struct, frozen=True):

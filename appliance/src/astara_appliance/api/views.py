@@ -89,6 +89,7 @@ def show_status(parts: Parts) -> status.Status:
         booted_at=parts.agent.booted_at,
         agent_started_at=parts.agent.started_at,
         role=role.observe(parts.paths).role,
+        functions=parts.line.reports(),
         interfaces=tuple(
             status.Nic(ifname=nic.ifname, lladdr=nic.mac)
             for nic in sorted(nics, key=lambda nic: int(nic.ifname.removeprefix("ge")))

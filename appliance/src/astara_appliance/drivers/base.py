@@ -106,6 +106,31 @@ class Facts:
         return next((nic for nic in self.nics.values() if nic.ifname == MANAGEMENT), None)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opening:
+    """Whom the appliance answers on its external networks: one UDP port, or one protocol."""
+
+    sources: tuple[str, ...]
+    """Networks as "192.0.2.1/32"; parsed before they get anywhere."""
+
+    udp_port: int | None = None
+    protocol: int | None = None
+    """A number of IANA's for protocols without ports, such as 50 for ESP."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Openings:
+    """What a network function needs from the firewall."""
+
+    tunnels: tuple[str, ...] = ()
+    """Devices of the function: routed to and from internal networks, untranslated."""
+
+    ports: tuple[Opening, ...] = ()
+
+
+NO_OPENINGS = Openings()
+
+
 DesiredT = TypeVar("DesiredT")
 ObservedT = TypeVar("ObservedT")
 ChangeT = TypeVar("ChangeT")

@@ -8,7 +8,14 @@ its driver. It leads to a class that is built as `XxxDriver(paths)`, has the ver
 This module decides which of them may run. A package that cannot be loaded, or that takes a name
 in use, is told in the log and left out: it must not stop the router. A document that has a
 section for a function that is not there, or one that does not fit, is refused before anything is
-changed. Called by `registry`, by the pipeline and by the functions themselves (`section_of`).
+changed. Three verbs more a function may have:
+
+    openings(document) -> base.Openings   pure: what the firewall has to let through for it
+    report() -> plain data                how it is, for the appliance's status; quick
+    tend()                                try again what failed outside; called now and then
+
+What breaks in the latter two is logged and harms nobody else. Called by `registry`, by the
+pipeline, the firewall and the API, and by the functions themselves (`section_of`).
 """
 
 import importlib.metadata
@@ -69,6 +76,59 @@ def check_sections(document: "Document", drivers: Iterable[base.Driver[Any, Any,
             reason = f"this appliance has no such function (it has: {there})"
             raise ContractError(f"$.functions.{name}", reason)
         _read(document, name, known[name])
+
+
+def openings(functions: Iterable[Function], document: "Document") -> base.Openings:
+    """Return what the functions need from the firewall for `document`, all of it together.
+
+    Raises DriverError with the name of a function that breaks.
+    """
+    tunnels: list[str] = []
+    ports: list[base.Opening] = []
+    for function in functions:
+        if function.name not in document.functions or not hasattr(function, "openings"):
+            continue
+        try:
+            asked: base.Openings = function.openings(document)
+            tunnels += asked.tunnels
+            ports += asked.ports
+        except base.DriverError:
+            raise
+        except Exception as error:
+            LOG.exception("function-openings-failed function=%s", function.name)
+            reason = f"internal error ({type(error).__name__})"
+            raise base.CheckFailed(function.name, reason) from error
+    return base.Openings(tuple(tunnels), tuple(ports))
+
+
+def reports(
+    functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str]
+) -> dict[str, Any]:
+    """Return what those of the functions tell that are in `asked`, as plain data by name."""
+    found = {}
+    for function in functions:
+        report = getattr(function, "report", None)
+        if function.name not in asked or report is None:
+            continue
+        try:
+            found[function.name] = msgspec.to_builtins(report())
+        except Exception:
+            # The status must be told, whatever a function does.
+            LOG.exception("function-report-failed function=%s", function.name)
+    return found
+
+
+def tend(functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str]) -> None:
+    """Let those of the functions that are in `asked` look after what is outside."""
+    for function in functions:
+        work = getattr(function, "tend", None)
+        if function.name not in asked or work is None:
+            continue
+        try:
+            work()
+        except Exception:
+            # One function's trouble is no other's.
+            LOG.exception("function-tend-failed function=%s", function.name)
 
 
 def section_of(document: "Document", name: str, kind: type[SectionT]) -> SectionT | None:

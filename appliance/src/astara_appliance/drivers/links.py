@@ -116,7 +116,12 @@ def _device(network: "Network", facts: base.Facts) -> str:
     nic = facts.find(network.interface)
     if nic is None:
         raise base.CheckFailed("links", f"network {network.network_id} has no network device here")
-    if not _DEVICE.fullmatch(nic.device):
-        reason = f"device name {nic.device!r} is not usable in configuration"
+    return vetted(nic.device)
+
+
+def vetted(device: str) -> str:
+    """Return the name of a device if it cannot break a file, else raise CheckFailed."""
+    if not _DEVICE.fullmatch(device):
+        reason = f"device name {device!r} is not usable in configuration"
         raise base.CheckFailed("links", reason)
-    return nic.device
+    return device

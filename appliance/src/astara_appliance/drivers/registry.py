@@ -5,6 +5,7 @@ there, and what a document takes away is closed before its addresses go. Daemons
 addresses that they bind; the functions of other packages come last. Called by the agent.
 """
 
+import functools
 from typing import Any, TypeAlias
 
 from ..system.paths import Paths
@@ -22,19 +23,22 @@ from .vrrp import VrrpDriver
 
 AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
 
+_AFTER_THE_FIREWALL = (
+    InterfacesDriver,
+    RoutesDriver,
+    NeighboursDriver,
+    ConntrackDriver,
+    VrrpDriver,
+    BgpDriver,
+    DhcpDriver,
+    MetadataDriver,
+    HostnameDriver,
+)
+
 
 def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
     """Return the drivers in apply order."""
-    own: tuple[AnyDriver, ...] = (
-        FirewallDriver(paths),
-        InterfacesDriver(paths),
-        RoutesDriver(paths),
-        NeighboursDriver(paths),
-        ConntrackDriver(paths),
-        VrrpDriver(paths),
-        BgpDriver(paths),
-        DhcpDriver(paths),
-        MetadataDriver(paths),
-        HostnameDriver(paths),
-    )
-    return (*own, *functions.discover(paths, {driver.name for driver in own}))
+    own: tuple[AnyDriver, ...] = tuple(kind(paths) for kind in _AFTER_THE_FIREWALL)
+    found = functions.discover(paths, {FirewallDriver.name, *(driver.name for driver in own)})
+    firewall = FirewallDriver(paths, needs=functools.partial(functions.openings, found))
+    return (firewall, *own, *found)

@@ -18,6 +18,7 @@ import pathlib
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 
 from . import files, process
 
@@ -43,6 +44,8 @@ class DaemonSpec:
     """What executes the program in its own place: ("setpriv", "--pdeathsig", "TERM")."""
 
     reload_signal: signal.Signals = signal.SIGHUP
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Beside the plain one; a running daemon is not asked for it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class Daemons:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=process.clean_environment(),
+                    env=process.clean_environment() | dict(spec.environment),
                     cwd="/",
                     start_new_session=True,
                 )

@@ -8,6 +8,7 @@ failure looks like. It never uses a shell and never leaves a child behind. Calle
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -45,6 +46,11 @@ def clean_environment() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in logs.PASSED_ON if name in os.environ}
     plain = {"PATH": f"{path}:{system}" if path else system, "LC_ALL": "C", "HOME": "/root"}
     return {**plain, **passed_on}
+
+
+def is_installed(program: str) -> bool:
+    """Tell whether there is such a program."""
+    return shutil.which(program, path=clean_environment()["PATH"]) is not None
 
 
 def run(

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ... import clock
@@ -82,7 +82,15 @@ class Seen:
 class FirewallDriver:
     """See `base.Driver` for the verbs."""
 
-    def __init__(self, paths: "Paths", tool: nft.Nft | None = None) -> None:
+    name = _NAME
+
+    def __init__(
+        self,
+        paths: "Paths",
+        tool: nft.Nft | None = None,
+        needs: "Callable[[Document], base.Openings]" = lambda _document: base.NO_OPENINGS,
+    ) -> None:
+        self._needs = needs
         self._loaded = paths.run_dir / RECORD
         self._cuts = paths.run_dir / "firewall-cuts.json"
         self._nft = tool or nft.connect()
@@ -90,15 +98,11 @@ class FirewallDriver:
         self._vouched: Desired | None = None
         self._seen: Seen | None = None
 
-    @property
-    def name(self) -> str:
-        """The word that errors and logs use."""
-        return _NAME
-
     def render(self, document: "Document", facts: base.Facts) -> Desired:
         """Compute the table for `document`."""
         of = links.links(document, facts)
-        return Desired(skeleton.text(), elements(document, of, self._management(facts)))
+        needs = self._needs(document)
+        return Desired(skeleton.text(), elements(document, of, self._management(facts), needs))
 
     def check(self, desired: Desired) -> None:
         """Let nftables dry-run what it has not taken in an earlier check: as a rule some elements,

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import limits, links
-from . import skeleton
+from .. import base, limits, links
+from . import openings, skeleton
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -35,7 +35,10 @@ class Management:
 
 
 def elements(
-    document: "Document", of: tuple[links.Link, ...], management: Management
+    document: "Document",
+    of: tuple[links.Link, ...],
+    management: Management,
+    needs: base.Openings = base.NO_OPENINGS,
 ) -> dict[str, frozenset[str]]:
     """Return the wanted elements of every set and map of the skeleton."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
@@ -50,6 +53,7 @@ def elements(
         _advertising(of),
         _peers(document),
         _bgp(document),
+        openings.elements(needs),
     ):
         for name, items in part.items():
             wanted[name].update(items)

@@ -57,6 +57,11 @@ SETS: dict[str, tuple[str, bool]] = {
     "source6": ("ifname . ipv6_addr", True),
     "bgp4": ("ipv4_addr", False),  # who may speak BGP and BFD, on external networks
     "bgp6": ("ipv6_addr", False),
+    "open_udp4": ("ipv4_addr . inet_service", True),  # for network functions, outside
+    "open_udp6": ("ipv6_addr . inet_service", True),
+    "open_protocol4": ("ipv4_addr . inet_proto", True),
+    "open_protocol6": ("ipv6_addr . inet_proto", True),
+    "tunnel_if": ("ifname", False),  # devices of network functions
     "peer4": ("ipv4_addr", False),  # the other one of a pair, on management
     "peer6": ("ipv6_addr", False),
     "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
@@ -117,6 +122,10 @@ _CHAINS = f"""
 	chain input_external {{
 		ip saddr @bgp4 jump input_bgp
 		ip6 saddr @bgp6 jump input_bgp
+		ip saddr . udp dport @open_udp4 accept
+		ip6 saddr . udp dport @open_udp6 accept
+		ip saddr . meta l4proto @open_protocol4 accept
+		ip6 saddr . meta l4proto @open_protocol6 accept
 		icmpv6 type nd-router-advert ip6 hoplimit 255 accept
 	}}
 	chain input_tenant {{
@@ -140,6 +149,10 @@ _CHAINS = f"""
 	chain forward_internal {{
 		oifname @internal_if accept
 		oifname @external_if accept
+		oifname @tunnel_if accept
+	}}
+	chain forward_tunnel {{
+		oifname @internal_if accept
 	}}
 	chain forward_external {{
 		oifname != @internal_if drop
