@@ -353,3 +353,19 @@ def test_refused_change_leaves_everything_as_it_was(kernel, tmp_path):
         firewall.check(wrong)
     with pytest.raises(base.VerifyFailed):
         firewall.verify(driver.Desired(desired.skeleton, dict(desired.elements, public4=set())))
+
+
+@pytest.mark.functional
+def test_flows_are_offloaded_where_the_kernel_can(kernel, tmp_path):
+    firewall = driver.FirewallDriver(paths.Paths.under(tmp_path), kernel)
+    asked = contract.parse({"networks": list(NETWORKS), "flow_offload": True})
+    desired = firewall.render(asked, FACTS)
+    if nft.lacks_flowtables(kernel) is None:
+        assert "flowtable established" in desired.skeleton
+        firewall.apply(firewall.diff(firewall.observe(), desired))
+        firewall.verify(desired)
+    else:
+        assert desired.skeleton == skeleton.text()
+        # What it would load is well-formed: the kernel alone is what refuses it.
+        with pytest.raises(nft.Refused, match="No such file or directory"):
+            kernel.run(skeleton.text(["eth1", "eth2"]), dry=True)

@@ -501,3 +501,17 @@ def test_thousand_floating_ips(cloud, record_property):
     assert source_seen(cloud.vm3, cloud.outside, FAR) == FLOATING3
     cloud.push(*many)
     assert is_blocked(cloud.outside, FLOATING3)
+
+
+def test_offloading_is_an_option_that_falls_back(cloud):
+    cloud.push((FLOATING1, VM1), flow_offload=True)
+    with_it = "flowtable established" in cloud.host.execute(
+        "nft", "list", "table", "inet", "astara"
+    )
+    assert with_it != ("firewall.no_flowtables" in cloud.host.agent_log())
+    out = Connection(cloud.vm1, cloud.outside, OUTSIDE)
+    into = Connection(cloud.outside, cloud.vm1, FLOATING1)
+    assert (out.seen_by_server, into.seen_by_client) == (FLOATING1, FLOATING1)
+    assert all(connection.works() for connection in (out, into) for _ in range(3))
+    cloud.push()
+    assert not into.works()

@@ -247,6 +247,7 @@ class Document(_Part, frozen=True):
     added = frozenset(
         {
             "bgp",
+            "flow_offload",
             "functions",
             "port_forwardings",
             "rate_limits",
@@ -268,6 +269,9 @@ class Document(_Part, frozen=True):
     static_routes: tuple[tuple[Cidr, Address], ...] = ()
     default_v4_gateway: OptionalAddress = ""
     enable_snat: bool = True
+    flow_offload: bool = False
+    """Let established flows pass by a flowtable, where the appliance's kernel has them."""
+
     dns_forwarders: tuple[Address, ...] = ()
     dns_domain: DomainName = ""
     orchestrator: Orchestrator = Orchestrator()

@@ -71,6 +71,14 @@ OPTS = [
         "IPv6 addresses of their tenants' ports (RFC 4389): for a provider that takes those "
         "prefixes for on-link instead of routing them. Pairs do not.",
     ),
+    cfg.BoolOpt(
+        "flow_offload",
+        default=False,
+        help="Whether appliances let established TCP and UDP flows pass by a flowtable "
+        "(CONFIG_NF_FLOW_TABLE of their kernel): a packet costs less, but rules, and counters of "
+        "rules, see the first ones of a flow only. An appliance whose kernel has none says so in "
+        "its log and forwards as without.",
+    ),
     cfg.ListOpt(
         "functions",
         default=[],

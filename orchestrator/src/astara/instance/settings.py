@@ -34,6 +34,7 @@ class Settings:
     functions: tuple[str, ...] = ()
     bgp: Policy | None = None
     proxy_ndp: bool = False
+    flow_offload: bool = False
     log_json: bool = False
 
 
@@ -55,6 +56,7 @@ def from_conf(conf: Any) -> Settings:
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
         proxy_ndp=conf.router.proxy_ndp,
+        flow_offload=conf.router.flow_offload,
         log_json=getattr(conf, "use_json", False),  # tools have no options of logs
         bgp=_bgp(conf.router) if conf.router.bgp else None,
     )

@@ -62,6 +62,7 @@ class Tools:
             dns_domain=settings.dns_domain,
             bgp=settings.bgp,
             proxy_ndp=settings.proxy_ndp,
+            flow_offload=settings.flow_offload,
             functions=functions.load(settings.functions),
         )
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from astara_contract.document import Document
 
     from ...system.paths import Paths
+
+LOG = logging.getLogger(__name__)
 
 _NAME = "firewall"
 RECORD = "firewall.json"  # in the run directory: which rules were loaded, and when
@@ -97,12 +100,14 @@ class FirewallDriver:
         self._booted = management.load(paths.state_dir)
         self._vouched: Desired | None = None
         self._seen: Seen | None = None
+        self._has_flowtables: bool | None = None
 
     def render(self, document: "Document", facts: base.Facts) -> Desired:
         """Compute the table for `document`."""
         of = links.links(document, facts)
         needs = self._needs(document)
-        return Desired(skeleton.text(), elements(document, of, self._management(facts), needs))
+        rules = skeleton.text(self._offloaded(of) if document.flow_offload else ())
+        return Desired(rules, elements(document, of, self._management(facts), needs))
 
     def check(self, desired: Desired) -> None:
         """Let nftables dry-run what it has not taken in an earlier check: as a rule some elements,
@@ -184,6 +189,22 @@ class FirewallDriver:
     def listing(self) -> str:
         """Return the table as nft shows it to people, for GET /v1/firewall/rules."""
         return nft.list_text(self._nft, f"table {_WHERE}")
+
+    def _offloaded(self, of: tuple[links.Link, ...]) -> list[str]:
+        """Return the devices whose flows bypass the rules: none on a kernel without flowtables."""
+        if self._has_flowtables is None:
+            reason = nft.lacks_flowtables(self._nft)
+            if reason is not None:
+                LOG.warning(
+                    "firewall.no_flowtables effect=%s remedy=%s reason=%s",
+                    "forwarding without them",
+                    "boot an image whose kernel has CONFIG_NF_FLOW_TABLE_INET",
+                    reason,
+                )
+            self._has_flowtables = reason is None
+        if not self._has_flowtables:
+            return []
+        return [link.device for link in of if link.role in ("internal", "external")]
 
     def _management(self, facts: base.Facts) -> Management:
         nic, booted = facts.management, self._booted

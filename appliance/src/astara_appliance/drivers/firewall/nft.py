@@ -123,6 +123,16 @@ def list_text(nft: Nft, what: str) -> str:
         raise
 
 
+def lacks_flowtables(nft: Nft) -> str | None:
+    """Return why the kernel has no flowtables, None if it has them."""
+    probe = "flowtable inet astara_probe probe { hook ingress priority filter; }"
+    try:
+        nft.run(f"add table inet astara_probe\nadd {probe}\n", dry=True)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
 def _generation() -> int | None:
     """Ask for NFTA_GEN_ID by NFT_MSG_GETGEN (linux/netfilter/nf_tables.h)."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netfilter:

@@ -49,6 +49,7 @@ class Site:
     dns_domain: str = ""
     bgp: bgp_sessions.Policy | None = None
     proxy_ndp: bool = False
+    flow_offload: bool = False
     functions: tuple[Function, ...] = ()
 
 
@@ -82,6 +83,7 @@ def build(
             static_routes=_static_routes(router) if active else (),
             default_v4_gateway=_default_v4_gateway(external),
             enable_snat=router.enable_snat,
+            flow_offload=site.flow_offload,
             dns_forwarders=site.dns_forwarders,
             dns_domain=site.dns_domain,
             asn=site.bgp.asn if site.bgp else 64512,
