@@ -328,3 +328,77 @@ def test_a_hint_about_a_network_looks_at_no_other_resources(bench):
 
     assert bench.ready() == 0
     assert not bench.slots._blind
+
+
+# -- what is in ERROR
+# ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(bench):
+    """A router whose boots are refused, in a pause of ERROR that has grown to 120 seconds."""
+    bench.cloud.router("a", networks=["n1"])
+    bench.cloud.write("faults", "a", refuse=True)
+    bench.event("a", Action.CREATE)
+    while _left_s(bench) < 100:
+        bench.work(1)
+    return bench
+
+
+def _left_s(bench):
+    slot = bench.slots.slot("a")
+    cooling = slot.phase.value == "waiting" and slot.automaton.instance.state == "error"
+    return slot.wake_s - bench.clock.now if cooling else 0.0
+
+
+def _tries(bench):
+    return len(bench.cloud.calls("a", "boot"))
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        lambda bench: bench.event("a"),
+        lambda bench: bench.slots.handle(events.Hint(Action.UPDATE, network_id="n1")),
+        lambda bench: bench.slots.submit("a", Action.UPDATE),
+        lambda bench: bench.event("a", generation="another", source="audit"),
+    ],
+    ids=["notification", "hint", "command", "audit with another generation"],
+)
+def test_a_change_has_what_is_in_error_tried_at_once(failing, news):
+    failing.cloud.remove("faults", "a")
+    news(failing)
+    failing.work(30)
+    assert failing.slots.slot("a").automaton.instance.state is InstanceState.CONFIGURED
+
+
+def test_polls_and_audits_without_news_do_not_shorten_the_pause(failing):
+    before, wakes = _tries(failing), failing.slots.slot("a").wake_s
+    generation = failing.slots.slot("a").automaton.instance.generation
+    failing.slots.handle(events.PollSlice(0, 1))
+    failing.event("a", generation=generation, source="audit")
+    failing.work(30)
+    assert (_tries(failing), failing.slots.slot("a").wake_s) == (before, wakes)
+
+
+def test_however_often_something_changes_tries_are_no_denser_than_first_pauses(failing):
+    """A tenant who clicks does not defeat the pauses that spare Nova."""
+    policy, before = patience.Policy(), failing.cloud.calls("a", "set_error")
+    for _ in range(300):
+        failing.event("a")
+        failing.work(1)
+    hurried = len(failing.cloud.calls("a", "set_error")) - len(before)
+    assert 2 <= hurried <= 300 / policy.cooldown_s
+
+
+def test_a_change_during_the_walk_that_fails_is_not_forgotten(failing):
+    while True:
+        failing.clock.now = failing.slots.slot("a").wake_s
+        taken = failing.slots.take()
+        ended = taken.automaton.run()
+        if ended.delay_s > 100:
+            break
+        failing.slots.give_back(taken, ended)
+    failing.event("a")
+    failing.slots.give_back(taken, ended)
+    assert failing.ready() == 1, "tried at once, not after the pause"

@@ -39,8 +39,8 @@ OPTS = [
         mutable=True,
         default=30,
         min=0,
-        help="Seconds of the first pause in ERROR; each further one is twice as long. Commands "
-        "during a pause are kept.",
+        help="Seconds of the first pause in ERROR; each further one is twice as long. A change or "
+        "a command cuts a pause short, at most once in so many seconds.",
     ),
     cfg.FloatOpt(
         "error_state_cooldown_max",

@@ -115,6 +115,13 @@ class Automaton:
         self._policy = policy
         self._patience.adopt(policy)
 
+    def nudge(self) -> float | None:
+        """Say how soon ERROR may be left because something has changed; None if it is not cooling.
+
+        Not to be called while a thread walks.
+        """
+        return self._patience.hurry() if self._patience.cooling else None
+
     @property
     def attempts(self) -> int:
         """Give how often a boot or a document failed in a row."""

@@ -42,6 +42,7 @@ class Patience:
         self._backoffs = 0  # pauses since the last progress
         self._cooldowns = 0  # pauses in ERROR since the last success
         self._cooling_until = 0.0
+        self._hurried_s: float | None = None  # when a cool-down was last cut short
         self.adopt(policy)
 
     def adopt(self, policy: Policy) -> None:
@@ -119,3 +120,17 @@ class Patience:
             self._cooling_until = now + self._clock.jitter(grown_s)
             self._backoffs = 0
         return self._cooling_until - now
+
+    def hurry(self) -> float:
+        """Cut the running cool-down short; give the seconds that are left of it.
+
+        The first time nothing is left. After that a try follows the last hurried one no sooner
+        than a first cool-down would end, however often anybody asks.
+        """
+        now = self._clock.monotonic()
+        if now < self._cooling_until:
+            last_s = self._hurried_s
+            free_s = now if last_s is None else max(now, last_s + self._policy.cooldown_s)
+            if free_s < self._cooling_until:
+                self._cooling_until = self._hurried_s = free_s
+        return max(0.0, self._cooling_until - now)

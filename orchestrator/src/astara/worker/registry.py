@@ -65,6 +65,7 @@ class Slot:
         "held",
         "interrupts",
         "keys",
+        "news",
         "phase",
         "resource",
         "stale",
@@ -79,6 +80,7 @@ class Slot:
         self.keys: frozenset[_Key] = frozenset()
         self.full = False  # whether its next walk looks at Neutron, or at the appliance alone
         self.stale = False  # whether something was asked for while it was being briefed
+        self.news = False  # whether something has changed since its walk began
         self.crc = zlib.crc32(resource.id.encode())
         self.interrupts: frozenset[Action] = frozenset()
         self.timer = 0  # the number of the timer that counts; others are stale
@@ -146,7 +148,10 @@ class Registry:
                 metrics.EVENTS_DROPPED.labels("needless").inc()
                 return
             metrics.AUDIT_FINDINGS.labels("behind").inc()
-        self._submit(slot, event.action)
+        changed = event.generation is None or (
+            event.generation != slot.automaton.instance.generation
+        )
+        self._submit(slot, event.action, changed=changed)
 
     @staticmethod
     def _runs(slot: Slot, generation: str) -> bool:
@@ -160,7 +165,7 @@ class Registry:
 
     def _take_hint(self, hint: events.Hint) -> None:
         for slot in self._meant(hint):
-            self._submit(slot, hint.action)
+            self._submit(slot, hint.action, changed=True)
 
     def _meant(self, hint: events.Hint) -> "Iterable[Slot]":
         if not hint.network_id:
@@ -190,7 +195,8 @@ class Registry:
             len(self._timers),
         )
 
-    def _submit(self, slot: Slot, action: Action) -> None:
+    def _submit(self, slot: Slot, action: Action, *, changed: bool = False) -> None:
+        """Ask for an action; `changed` says that there is a reason to try again what failed."""
         metrics.EVENTS.labels(action).inc()
         if slot.phase is not Phase.IDLE:
             metrics.EVENTS_MERGED.labels(action).inc()
@@ -203,6 +209,15 @@ class Registry:
         slot.automaton.submit(action)
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
             self._make_ready(slot)
+        elif changed and action is not Action.POLL:
+            self._nudge(slot)
+
+    def _nudge(self, slot: Slot) -> None:
+        """Have a resource in ERROR tried soon: somebody may just have put right what was wrong."""
+        if slot.phase is not Phase.WAITING:
+            slot.news = True  # a walk that is on its way may have looked before
+        elif (soon_s := slot.automaton.nudge()) is not None:
+            self._wait(slot, soon_s, slot.interrupts)
 
     def _outdate(self, slot: Slot) -> None:
         slot.stale = True
@@ -231,7 +246,7 @@ class Registry:
                 if not batch:
                     slot = (self._briefed or self._ready).popleft()
                     slot.phase = Phase.RUNNING
-                    slot.full = False
+                    slot.full = slot.news = False
                     return slot
                 new = [slot.resource.id for slot in batch if slot.resource.id in self._blind]
             self._brief(batch, new)
@@ -310,6 +325,9 @@ class Registry:
                         self._make_ready(slot)
 
     def _wait(self, slot: Slot, delay_s: float, interrupts: frozenset[Action]) -> None:
+        if slot.news and (soon_s := slot.automaton.nudge()) is not None:
+            delay_s = soon_s
+        slot.news = False
         if delay_s <= 0 or slot.automaton.pending & interrupts:
             self._make_ready(slot)
             return
@@ -436,7 +454,7 @@ class Registry:
         with self._changed:
             slot = self._slots.get(resource_id)
             if slot is not None:
-                self._submit(slot, action)
+                self._submit(slot, action, changed=True)
             return slot is not None
 
     def census(self) -> dict[str, int]:
