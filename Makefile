@@ -5,7 +5,7 @@ PACKAGES := contract orchestrator appliance neutron devcloud
 SOURCES := $(PACKAGES:%=%/src)
 JSON ?=
 
-.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench scale image image-elements image-test
+.PHONY: help setup demo demo-down demo-wipe test test-quiet lint types imports pytest unit docs bench scale chaos image image-elements image-test
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ docs: ## Write the generated reference pages
 	$(PYTHON) -m astara_contract.reference docs/reference
 	$(PYTHON) -m astara.metrics_page docs/reference/metrics.md
 	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json
+
+chaos: setup ## Break the cloud at random for about ten minutes and see it come right (root; SEED=, FAULTS=, ARGS="--json FILE")
+	$(PYTHON) tests/chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(ARGS)

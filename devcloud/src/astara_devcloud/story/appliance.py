@@ -104,6 +104,11 @@ class Appliance:
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise probes.ProbeError(f"appliance at {address}: {error}") from error
 
+    def document(self) -> dict[str, Any] | None:
+        """Return the committed document, None before the first; raise ProbeError."""
+        told = json.loads(self._get("/v1/system/config"))["configuration"]
+        return dict(told) if told is not None else None
+
     def metrics(self) -> str:
         """Return what ``GET /metrics`` says; raise ProbeError if it does not answer."""
         return self._get("/metrics").decode()

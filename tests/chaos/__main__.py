@@ -1,0 +1,91 @@
+"""Break a cloud at random and see it come right: `python tests/chaos [--seed N] [--faults N]`.
+
+Uses the devcloud, which it starts if need be and leaves as it was. The seed is printed first; the
+same seed draws the same faults. Ends with status 1 if anything was wrong in the end.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from havoc import cloud, kinds, report, run, schedule  # noqa: E402  found by the path above
+
+from astara_devcloud import layout, lifecycle  # noqa: E402
+
+ROUTERS = 5
+HOSTS = ("left", "right")
+
+
+def main() -> int:
+    """Play a schedule; print a table; keep JSON if asked."""
+    options = _options()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    print(f"chaos: seed {seed}, {options.faults} faults", flush=True)
+    where = layout.current_layout()
+    started = lifecycle.up(where, (), lambda text: print(f"devcloud: {text}", flush=True))
+    try:
+        with tempfile.TemporaryDirectory(prefix="astara-chaos-") as scratch:
+            root = options.scratch or pathlib.Path(scratch)
+            root.mkdir(parents=True, exist_ok=True)
+            told = _play(options, seed, root)
+    finally:
+        if started.kind != "already up":
+            lifecycle.down(where, lambda text: None)
+    print(report.shown(told))
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.as_json(told), indent=1) + "\n")
+    return bool(told.wrong)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="draw the faults of that run again")
+    parser.add_argument("--faults", type=int, default=40, help="how many (default 40)")
+    parser.add_argument("--seconds", type=float, default=600, help="begin no round after (600)")
+    parser.add_argument("--kind", action="append", choices=sorted(kinds.KINDS), help="only these")
+    parser.add_argument("--json", type=pathlib.Path, help="write the report there")
+    parser.add_argument("--scratch", type=pathlib.Path, help="keep logs of the nodes there")
+    return parser.parse_args()
+
+
+def _play(options: argparse.Namespace, seed: int, root: pathlib.Path) -> report.Run:
+    rounds = schedule.rounds(seed, options.faults, kinds.spans(options.kind))
+    outcomes: list[run.Outcome] = []
+    wrong = ""
+    began = time.monotonic()
+    with cloud.opened(root, seed, HOSTS) as made:
+        runner = run.Runner(made, seed, lambda text: print(text, flush=True))
+        print(f"{ROUTERS} routers after {runner.begin(ROUTERS):.1f} s", flush=True)
+        began = time.monotonic()
+        for number, strikes in enumerate(rounds, 1):
+            if time.monotonic() - began > options.seconds:
+                print(f"time is over after {number - 1} of {len(rounds)} rounds")
+                break
+            print(f"round {number} of {len(rounds)}", flush=True)
+            try:
+                outcomes.append(runner.play(strikes))
+            except run.WrongError as error:
+                wrong = f"round {number}: {error}"
+                break
+            print(f"  right again after {outcomes[-1].recovery_s} s", flush=True)
+        seconds = time.monotonic() - began
+        if not wrong and runner.truth is not None:
+            wrong = "\n".join(runner.truth.differences())
+        _leave(made)
+    return report.Run(seed, seconds, outcomes, wrong)
+
+
+def _leave(made: cloud.Cloud) -> None:
+    """Have the nodes that made the routers remove them."""
+    made.tenant.clear()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Strike a cloud round by round and wait each time until all is right again.
+
+A round: the tenant begins to change things, strikes begin at their times and are mended at theirs,
+the tenant ends, and then the time runs until `truth` has nothing to complain about.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import keystoneauth1.exceptions
+import openstack.exceptions
+
+from astara_devcloud import commands, faults, processes
+from astara_devcloud.hypervisor import enter
+
+from . import cloud as havoc_cloud
+from . import draw, kinds, schedule, truth
+
+PATIENCE_S = 300.0
+LOOK_EVERY_S = 1.0
+MOVE_PAUSE_S = 1.5
+# A fault that cannot be put in place, most often because another one is in its way.
+_MISSED = (
+    faults.FaultError,
+    processes.ProcessError,
+    commands.CommandError,
+    enter.NotRunning,
+    openstack.exceptions.SDKException,
+    keystoneauth1.exceptions.ClientException,
+    subprocess.SubprocessError,
+    OSError,
+    LookupError,
+)
+
+
+class WrongError(AssertionError):
+    """Something was still wrong when all patience was over."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Done:
+    """One strike as it went; `missed` says why it could not be put in place."""
+
+    kind: str
+    what: str
+    at_s: float
+    held_s: float
+    missed: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One round; `recovery_s` counts from the moment when the last fault was mended."""
+
+    strikes: tuple[Done, ...]
+    moves: int
+    refused: int
+    faulty_s: float
+    recovery_s: float
+    waited_for: tuple[str, ...]  # what was complained about on the way, without ids
+
+
+class Runner:
+    """Puts one cloud through rounds."""
+
+    def __init__(self, cloud: havoc_cloud.Cloud, seed: int, tell: Callable[[str], None]) -> None:
+        self._cloud = cloud
+        self._tell = tell
+        self._drawer = draw.Drawer(cloud.tenant, seed)
+        self.truth: truth.Truth | None = None
+
+    def begin(self, routers: int) -> float:
+        """Have the tenant make routers; return the seconds until all is right."""
+        began = time.monotonic()
+        self._drawer.begin(routers)
+        wait_until_calm(self._cloud)
+        self.truth = truth.Truth(self._cloud)
+        self._until_right(began)
+        return time.monotonic() - began
+
+    def play(self, strikes: schedule.Round) -> Outcome:
+        """Play one round; raises WrongError."""
+        began = time.monotonic()
+        before = dataclasses.replace(self._drawer.figures)
+        stop = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(len(strikes) + 1) as pool:
+            drawing = pool.submit(self._drawer.move_until, stop, MOVE_PAUSE_S)
+            try:
+                done = list(pool.map(self._strike, strikes))
+            finally:
+                stop.set()
+            drawing.result()
+        mend(self._cloud)
+        self._drawer.settle(PATIENCE_S)
+        mended = time.monotonic()
+        waited = self._until_right(mended)
+        figures = self._drawer.figures
+        return Outcome(
+            strikes=tuple(done),
+            moves=figures.made - before.made,
+            refused=figures.refused - before.refused,
+            faulty_s=round(mended - began, 1),
+            recovery_s=round(time.monotonic() - mended, 1),
+            waited_for=tuple(waited),
+        )
+
+    def _strike(self, strike: schedule.Strike) -> Done:
+        time.sleep(strike.at_s)
+        began = time.monotonic()
+        what = ""
+        try:
+            with kinds.KINDS[strike.kind].fault(self._cloud, random.Random(strike.seed)) as what:
+                self._tell(f"  {strike.kind}: {what}, for {strike.hold_s} s")
+                time.sleep(strike.hold_s)
+        except _MISSED as reason:
+            self._tell(f"  {strike.kind}: not as meant: {reason}")
+            held_s = round(time.monotonic() - began, 1)
+            return Done(strike.kind, what, strike.at_s, held_s, str(reason))
+        return Done(strike.kind, what, strike.at_s, round(time.monotonic() - began, 1))
+
+    def _until_right(self, since: float) -> Sequence[str]:
+        """Wait until nothing is wrong; return what was complained about meanwhile."""
+        if self.truth is None:
+            raise RuntimeError("begin first")
+        waited: dict[str, None] = {}
+        while found := self.truth.complaints():
+            for complaint in found:
+                if complaint not in waited:
+                    self._tell(f"  {time.monotonic() - since:5.1f} s: {complaint}")
+                    waited[complaint] = None
+            if time.monotonic() - since > PATIENCE_S:
+                raise WrongError("\n".join(found))
+            time.sleep(LOOK_EVERY_S)
+        return list(waited)
+
+
+def wait_until_calm(cloud: havoc_cloud.Cloud) -> None:
+    """Wait until all processes of all nodes run and have opened their queues."""
+    deadline = time.monotonic() + PATIENCE_S
+    seen: tuple[object, ...] = ()
+    since = time.monotonic()
+    while time.monotonic() - since < 4:
+        now = (tuple(kinds.queues()), *(tuple(each.titles()) for each in cloud.nodes))
+        if now != seen or not all(any("api" in t for t in each.titles()) for each in cloud.nodes):
+            seen, since = now, time.monotonic()
+        if time.monotonic() > deadline:
+            raise WrongError(f"the nodes do not come to rest: {seen}")
+        time.sleep(0.5)
+
+
+def mend(cloud: havoc_cloud.Cloud) -> None:
+    """Undo whatever strikes that were in each other's way have left behind."""
+    for name in ("mariadb", "rabbitmq"):
+        with contextlib.suppress(faults.FaultError):
+            faults.resume(name)
+        faults.start(name)
+    with contextlib.suppress(subprocess.SubprocessError):
+        havoc_cloud.sql("SET GLOBAL read_only = 0")
+    if cloud.zookeeper.process.poll() is not None:
+        cloud.zookeeper.start()
+    cloud.zookeeper.process.send_signal(signal.SIGCONT)
+    for each in cloud.nodes:
+        each.send(signal.SIGCONT)
+        each.set_clock(0)
+        each.ensure()
