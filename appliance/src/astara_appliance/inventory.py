@@ -21,6 +21,7 @@ PROGRAMS = {
     "ip": "-V",
     "nft": "--version",
     "ping": "-V",
+    "tc": "-V",
 }
 """What the drivers call, and how each tells its version."""
 

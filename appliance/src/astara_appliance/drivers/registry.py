@@ -18,6 +18,7 @@ from .hostname import HostnameDriver
 from .interfaces import InterfacesDriver
 from .metadata import MetadataDriver
 from .neighbours import NeighboursDriver
+from .qos import QosDriver
 from .routes import RoutesDriver
 from .vrrp import VrrpDriver
 
@@ -27,6 +28,7 @@ _AFTER_THE_FIREWALL = (
     InterfacesDriver,
     RoutesDriver,
     NeighboursDriver,
+    QosDriver,
     ConntrackDriver,
     VrrpDriver,
     BgpDriver,
