@@ -22,21 +22,22 @@ class Resource(msgspec.Struct, frozen=True, order=True):
     tenant_id: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, tag="event"):
+class Event(msgspec.Struct, frozen=True, tag="event", omit_defaults=True):
     """Ask for an action on one known resource.
 
     `generation` is what Neutron reported when the event was made (audit only): a worker whose
     instance already runs that generation ignores the event. `source` is for the log: notification,
-    audit, ...
+    audit, ...; `trace` is the trace that it belongs to, if any (a W3C traceparent).
     """
 
     resource: Resource
     action: vocabulary.Action
     generation: str | None = None
     source: str = ""
+    trace: str = ""
 
 
-class Hint(msgspec.Struct, frozen=True, tag="hint"):
+class Hint(msgspec.Struct, frozen=True, tag="hint", omit_defaults=True):
     """Ask for an action on the resources that use a network, where none is named.
 
     A worker finds them by the network ids of its instances: by `Instance.networks`, or, when only
@@ -49,6 +50,7 @@ class Hint(msgspec.Struct, frozen=True, tag="hint"):
     network_id: str = ""
     port: bool = False
     source: str = ""
+    trace: str = ""
 
 
 class PollSlice(msgspec.Struct, frozen=True, tag="poll_slice"):

@@ -14,7 +14,7 @@ import socket
 import threading
 import typing
 
-from . import clock, events, metrics
+from . import clock, events, metrics, tracing
 
 if typing.TYPE_CHECKING:
     from oslo_config import cfg
@@ -159,9 +159,12 @@ class Scheduler:
         if isinstance(message, events.AuditRequest):
             return self._health.put(data)
         if isinstance(message, events.Event):
-            return self._workers[self.owner(message.resource)].put(data)
+            outbox = self._workers[self.owner(message.resource)]
+            with tracing.span("schedule", to=outbox.name, action=message.action):
+                return outbox.put(data)
         # Every worker gets it, also after one that had no room.
-        taken = [outbox.put(data) for outbox in self._workers]
+        with tracing.span("schedule", to="all"):
+            taken = [outbox.put(data) for outbox in self._workers]
         return all(taken)
 
     def send_to_worker(self, number: int, message: events.Message) -> bool:

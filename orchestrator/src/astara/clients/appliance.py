@@ -27,7 +27,7 @@ from astara_contract import errors as contract_errors
 from astara_contract import metadata, stats, tls
 from astara_contract import status as observed
 
-from .. import clock, metrics
+from .. import clock, metrics, tracing
 from . import errors, links
 from .rest import CallCount
 
@@ -175,7 +175,9 @@ class Appliances:
         kind = "configure" if call.method == "PUT" and last == "config" else last
         begin = clock.SYSTEM.monotonic()
         try:
-            code, content = self._exchange(call)
+            with tracing.span(f"{kind} appliance", call=True, address=call.address):
+                code, content = self._exchange(call)
+                tracing.note(status=code)
         except errors.Unavailable:
             metrics.APPLIANCE_SILENT.labels(kind).inc()
             raise
@@ -241,7 +243,8 @@ class Appliances:
             if call.path == _STATUS:
                 headers = {**headers, **self._probing}
             wish = {} if call.more else {"Connection": "close"}
-            link.request(call.method, call.path, body, {**headers, **wish})
+            headers = {**headers, **wish, **tracing.headers()}
+            link.request(call.method, call.path, body, headers)
             answer = link.getresponse()
             content = _read(call.operation, answer, deadline)
             answer.close()  # so that the connection takes the next request

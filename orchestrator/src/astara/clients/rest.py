@@ -17,7 +17,7 @@ import msgspec
 from keystoneauth1 import adapter, session
 from keystoneauth1 import exceptions as ksa
 
-from .. import clock, metrics
+from .. import clock, metrics, tracing
 from . import errors
 
 T = TypeVar("T")
@@ -132,6 +132,10 @@ class Service:
                 self._sleep(min(wanted, self._patience.max_pause_s))
 
     def _once(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> bytes:
+        with tracing.span(f"{method} {self._name}", call=True, path=path.partition("?")[0]):
+            return self._send(method, path, body, params)
+
+    def _send(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> bytes:
         operation = f"{method} {path}"
         self.calls.add(operation)
         begin = clock.SYSTEM.monotonic()
@@ -143,11 +147,12 @@ class Service:
                 params=params,
                 raise_exc=False,
                 timeout=self._patience.timeout_s,
-                headers={"Accept": "application/json"},
+                headers=_headers(),
             )
         except ksa.ClientException as error:
             metrics.SERVICE_FAILURES.labels(self._name).inc()
             raise self._translate(operation, error) from error
+        tracing.note(status=answer.status_code)
         code = f"{answer.status_code // 100}xx"
         metrics.SERVICE_SECONDS.labels(self._name, method, code).observe(
             clock.SYSTEM.monotonic() - begin
@@ -180,6 +185,13 @@ class Service:
             return msgspec.json.decode(content, type=answer)
         except msgspec.MsgspecError as error:
             raise errors.BadAnswer(self._name, operation, str(error)) from error
+
+
+def _headers() -> dict[str, str]:
+    """Name the trace as OpenStack's services do, so that their logs can be searched for it."""
+    traced = tracing.request_id()
+    named = {"X-OpenStack-Request-ID": traced} if traced else {}
+    return {"Accept": "application/json", **named, **tracing.headers()}
 
 
 def _reason(content: bytes) -> str:

@@ -12,12 +12,12 @@ import pathlib
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from oslo_config import cfg
 
-from .. import conf, metrics
+from .. import conf, metrics, tracing
 from ..conf import reloading
 from ..supervisor import roles
 
@@ -67,6 +67,13 @@ def _reload_on_sighup(loaded: cfg.ConfigOpts) -> None:
     signal.signal(signal.SIGHUP, on_hup)
 
 
+def _trace_anew(
+    loaded: cfg.ConfigOpts, name: str, fresh: Mapping[tuple[str | None, str], object]
+) -> None:
+    if any(group == "tracing" for group, _option in fresh):
+        tracing.start(loaded, name)
+
+
 def _name(role: roles.Role, number: int) -> None:
     """Show the role in ps and top; the kernel keeps 15 characters."""
     pathlib.Path("/proc/self/comm").write_text(f"astara-{role}-{number}"[:15])
@@ -88,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         watch.start()
     metrics.STARTS.labels(role).inc()
+    name = f"{role}-{number:02d}"
+    tracing.start(loaded, name)
+    loaded.register_mutate_hook(lambda _conf, fresh: _trace_anew(loaded, name, fresh))
     try:
         entry: roles.Entry = roles.load(roles.ENTRIES[role])
         entry(loaded, number, stop)
@@ -99,5 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     status = main()
+    tracing.stop()
     logging.shutdown()
     os._exit(status)  # not waiting for a thread that a dead peer holds

@@ -23,6 +23,7 @@ from . import (
     router,
     timing,
     tls,
+    tracing,
     validation,
 )
 
@@ -40,6 +41,7 @@ _CONCERNS = (
     coordination,
     tls,
     metering,
+    tracing,
 )
 
 CONF = cfg.CONF

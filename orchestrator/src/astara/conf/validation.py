@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from astara_contract import types
 
+from .. import tracing
 from ..drivers.router import functions
 from . import identity
 
@@ -81,6 +82,8 @@ def _contradictions(conf: cfg.ConfigOpts) -> Iterator[str]:
     except functions.FunctionMissing as missing:
         yield str(missing)
     yield from _bgp(conf.router)
+    if conf.tracing.otlp_endpoint and (absent := tracing.missing()):
+        yield f"[tracing] otlp_endpoint needs the package {absent}: install astara[tracing]"
     if conf.alive_timeout >= conf.boot_timeout:
         yield "[DEFAULT] alive_timeout must be shorter than boot_timeout"
     if conf.error_state_cooldown > conf.error_state_cooldown_max:

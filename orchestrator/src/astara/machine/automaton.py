@@ -9,7 +9,7 @@ import logging
 import threading
 import typing
 
-from .. import metrics
+from .. import metrics, tracing
 from . import budget, history, instance_port, permit, table
 from .collapse import collapse
 from .outcome import Finished, Held, Idle, Misplaced, Outcome, Released, Wake
@@ -196,9 +196,11 @@ class Automaton:
         if self.action is None:
             raise RuntimeError(f"{self.state} without action")
         before = self.instance.state
-        facts, seen = self._attempt(self.action)
-        view = table.View(self.action, seen, facts)
-        row = table.decide(self.state, view)
+        with tracing.span(self.state, action=self.action):
+            facts, seen = self._attempt(self.action)
+            view = table.View(self.action, seen, facts)
+            row = table.decide(self.state, view)
+            tracing.note(instance=seen, next=row.next, reason=row.reason, failure=self._said)
         metrics.TRANSITIONS.labels(row.state, row.next).inc()
         if seen is not before:
             self._count_state(before)

@@ -11,9 +11,10 @@ import logging
 import threading
 import typing
 
+import msgspec
 from oslo_config import cfg
 
-from .. import bus, events, metrics, scheduler
+from .. import bus, events, metrics, scheduler, tracing
 from . import mapping
 
 LOG = logging.getLogger(__name__)
@@ -47,9 +48,22 @@ class Endpoint:
             LOG.exception("notification.unreadable event_type=%s", event_type)
             return
         metrics.NOTIFICATIONS.labels("used" if messages else "ignored").inc()
+        if messages:
+            with tracing.root(event_type, **_named(messages)) as trace:
+                self._pass_on(event_type, messages, trace)
+
+    def _pass_on(self, event_type: str, messages: list[events.Message], trace: str) -> None:
         for message in messages:
             LOG.debug("notification.mapped event_type=%s message=%s", event_type, message)
+            if trace and isinstance(message, events.Event | events.Hint):
+                message = msgspec.structs.replace(message, trace=trace)
             self._send(message)
+
+
+def _named(messages: list[events.Message]) -> dict[str, str]:
+    """Give the resource that a notification names, for its span."""
+    found = [one.resource for one in messages if isinstance(one, events.Event)]
+    return {found[0].driver: found[0].id} if found else {}
 
 
 class BrokerWatch(logging.Handler):

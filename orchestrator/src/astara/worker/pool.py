@@ -11,6 +11,7 @@ import typing
 
 from astara_contract import logline
 
+from .. import tracing
 from ..machine import outcome
 from . import registry
 
@@ -55,15 +56,25 @@ class Pool:
             lines.append((thread.name, thread.is_alive(), resource_id, now - since_s))
         return lines
 
+    def _walk(self, slot: registry.Slot, traces: tuple[tracing.Asked, ...]) -> outcome.Outcome:
+        named = slot.resource
+        with (
+            tracing.resumed("walk", traces, **{named.driver: named.id}) as trace,
+            logline.about(named.driver, named.id, trace),
+        ):
+            ended = slot.automaton.run(self._halt)
+            tracing.note(outcome=type(ended).__name__)
+            return ended
+
     def _run(self) -> None:
         name = threading.current_thread().name
         while (slot := self._slots.take()) is not None:
             self._doing[name] = (slot.resource.id, time.monotonic())
+            traces = slot.traces
             try:
-                with logline.about(slot.resource.driver, slot.resource.id):
-                    ended = slot.automaton.run(self._halt)
+                ended = self._walk(slot, traces)
             except Exception:  # the boundary of one walk: a bug costs this resource a pause
                 LOG.exception("walk.crashed %s=%s", slot.resource.driver, slot.resource.id)
                 ended = outcome.Wake(CRASH_PAUSE_S)
-            self._slots.give_back(slot, ended)
+            self._slots.give_back(slot, ended, traces)
             self._doing[name] = ("", time.monotonic())

@@ -13,7 +13,7 @@ import typing
 import zlib
 from collections import deque
 
-from .. import events, metrics
+from .. import events, metrics, tracing
 from ..machine import automaton, instance_port, outcome, permit
 from ..machine.vocabulary import Action, InstanceState
 
@@ -28,6 +28,8 @@ LOG = logging.getLogger(__name__)
 # than the minimum read by themselves at once.
 TOGETHER_MIN = 4
 TOGETHER_MAX = 50
+
+TRACES_MAX = 16  # traces that one walk may belong to
 
 # What is asked again and again, and concerns the appliance alone.
 _ROUTINE = frozenset({Action.POLL, Action.READ})
@@ -70,6 +72,7 @@ class Slot:
         "resource",
         "stale",
         "timer",
+        "traces",
         "wake_s",
     )
 
@@ -86,6 +89,7 @@ class Slot:
         self.timer = 0  # the number of the timer that counts; others are stale
         self.wake_s = 0.0  # when the timer that counts is due
         self.audit_id = ""  # the last audit that named this resource
+        self.traces: tuple[tracing.Asked, ...] = ()  # of events that no walk has ended yet
         self.held = ""  # why nothing may be done to it, while it is HELD
 
 
@@ -151,7 +155,7 @@ class Registry:
         changed = event.generation is None or (
             event.generation != slot.automaton.instance.generation
         )
-        self._submit(slot, event.action, changed=changed)
+        self._submit(slot, event.action, changed=changed, trace=event.trace)
 
     @staticmethod
     def _runs(slot: Slot, generation: str) -> bool:
@@ -165,7 +169,7 @@ class Registry:
 
     def _take_hint(self, hint: events.Hint) -> None:
         for slot in self._meant(hint):
-            self._submit(slot, hint.action, changed=True)
+            self._submit(slot, hint.action, changed=True, trace=hint.trace)
 
     def _meant(self, hint: events.Hint) -> "Iterable[Slot]":
         if not hint.network_id:
@@ -195,7 +199,9 @@ class Registry:
             len(self._timers),
         )
 
-    def _submit(self, slot: Slot, action: Action, *, changed: bool = False) -> None:
+    def _submit(
+        self, slot: Slot, action: Action, *, changed: bool = False, trace: str = ""
+    ) -> None:
         """Ask for an action; `changed` says that there is a reason to try again what failed."""
         metrics.EVENTS.labels(action).inc()
         if slot.phase is not Phase.IDLE:
@@ -207,6 +213,8 @@ class Registry:
         self._outdate(slot)
         slot.full |= action not in _ROUTINE
         slot.automaton.submit(action)
+        if trace and len(slot.traces) < TRACES_MAX:
+            slot.traces = (*slot.traces, tracing.asked(trace))
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
             self._make_ready(slot)
         elif changed and action is not Action.POLL:
@@ -299,9 +307,16 @@ class Registry:
                 self._make_ready(slot)
         return None
 
-    def give_back(self, slot: Slot, ended: outcome.Outcome) -> None:
-        """Take a slot back from a thread and do what its outcome says."""
+    def give_back(
+        self, slot: Slot, ended: outcome.Outcome, traces: "tuple[tracing.Asked, ...]" = ()
+    ) -> None:
+        """Take a slot back from a thread and do what its outcome says.
+
+        `traces` are those to which the walk belongs; they go on if it does.
+        """
         with self._changed:
+            over = isinstance(ended, outcome.Idle | outcome.Finished)
+            slot.traces = slot.traces[len(traces) :] if over else slot.traces
             self._outdate(slot)
             if not self._has(slot):
                 return  # it was left to another node before its turn came
