@@ -95,7 +95,7 @@ def openings(functions: Iterable[Function], document: "Document") -> base.Openin
         except base.DriverError:
             raise
         except Exception as error:
-            LOG.exception("function-openings-failed function=%s", function.name)
+            LOG.exception("function.openings_failed function=%s", function.name)
             reason = f"internal error ({type(error).__name__})"
             raise base.CheckFailed(function.name, reason) from error
     return base.Openings(tuple(tunnels), tuple(ports))
@@ -114,7 +114,7 @@ def reports(
             found[function.name] = msgspec.to_builtins(report())
         except Exception:
             # The status must be told, whatever a function does.
-            LOG.exception("function-report-failed function=%s", function.name)
+            LOG.exception("function.report_failed function=%s", function.name)
     return found
 
 
@@ -128,7 +128,7 @@ def tend(functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str]
             work()
         except Exception:
             # One function's trouble is no other's.
-            LOG.exception("function-tend-failed function=%s", function.name)
+            LOG.exception("function.tend_failed function=%s", function.name)
 
 
 def section_of(document: "Document", name: str, kind: type[SectionT]) -> SectionT | None:
