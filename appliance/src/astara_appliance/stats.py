@@ -1,6 +1,6 @@
 """What the appliance has counted, for ``GET /v1/system/stats``.
 
-It only reads: the kernel counts its NICs and, as elements of the firewall's sets, floating IPs.
+It only reads: the kernel counts NICs, labels, and floating IPs as elements of the firewall's sets.
 Nothing is kept here, so a restart of the agent loses nothing. Called by the API.
 """
 
@@ -13,6 +13,8 @@ from astara_contract.document import Document
 from . import clock, facts
 from .drivers import firewall
 from .drivers.firewall import counters
+from .drivers.services import counters as label_counters
+from .drivers.services import table
 from .system import files, host
 from .system.paths import Paths
 
@@ -24,7 +26,11 @@ def take(
     return contract.Stats(
         since=booted_at,
         at=clock.now(),
-        counters=(*_interfaces(document, names), *_floating(_firewall_since(paths))),
+        counters=(
+            *_interfaces(document, names),
+            *_floating(_firewall_since(paths)),
+            *_labels(document),
+        ),
     )
 
 
@@ -65,3 +71,20 @@ def _floating(since: str) -> Iterator[contract.Counter]:
             out_bytes=left.bytes,
             out_packets=left.packets,
         )
+
+
+def _labels(document: Document) -> Iterator[contract.Counter]:
+    labels = table.labels(document)
+    counted = label_counters.counted() if labels else {}
+    for label in labels:
+        names = [table.counter(label.id, way) for way in ("ingress", "egress")]
+        if all(name in counted for name in names):
+            entered, left = (counted[name] for name in names)
+            yield contract.Counter(
+                kind="label",
+                name=label.id,
+                in_bytes=entered.bytes,
+                in_packets=entered.packets,
+                out_bytes=left.bytes,
+                out_packets=left.packets,
+            )

@@ -20,6 +20,7 @@ from .metadata import MetadataDriver
 from .neighbours import NeighboursDriver
 from .qos import QosDriver
 from .routes import RoutesDriver
+from .services import ServicesDriver
 from .vrrp import VrrpDriver
 
 AnyDriver: TypeAlias = base.Driver[Any, Any, Any]
@@ -29,6 +30,7 @@ _AFTER_THE_FIREWALL = (
     RoutesDriver,
     NeighboursDriver,
     QosDriver,
+    ServicesDriver,
     ConntrackDriver,
     VrrpDriver,
     BgpDriver,

@@ -93,6 +93,10 @@ class Appliance:
         """Return what ``GET /v1/status`` says; raise ProbeError if it does not answer."""
         return dict(json.loads(self._get("/v1/status")))
 
+    def stats(self) -> dict[str, Any]:
+        """Return what ``GET /v1/system/stats`` says; raise ProbeError if it does not answer."""
+        return dict(json.loads(self._get("/v1/system/stats")))
+
     def _get(self, path: str) -> bytes:
         address = self.address()
         host = f"[{address}]" if ":" in address else address
