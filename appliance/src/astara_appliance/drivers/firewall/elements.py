@@ -49,7 +49,7 @@ def elements(
         _sources(document, of),
         _translation(document, of),
         _forwardings(document),
-        _classes(document),
+        _classes(document, of),
         _advertising(of),
         _peers(document),
         _bgp(document),
@@ -203,14 +203,21 @@ def _forwardings(document: "Document") -> dict[str, set[str]]:
     return found
 
 
-def _classes(document: "Document") -> dict[str, set[str]]:
-    return {
-        f"{direction}_class": {
-            f"{address} : {limits.CLASSES}:{number:x}"
-            for address, number in limits.numbers(document, direction).items()
+def _classes(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+    """Compute the traffic class of each limited address, and which devices have classes."""
+    found: dict[str, set[str]] = {"class_zone": set()}
+    for direction in limits.DIRECTIONS:
+        role = "internal" if direction == "ingress" else "external"
+        numbers = limits.numbers(document, direction)
+        found[f"{direction}_class"] = {
+            f"{address} : {limits.CLASSES}:{number:x}" for address, number in numbers.items()
         }
-        for direction in limits.DIRECTIONS
-    }
+        found["class_zone"] |= {
+            f"{_quoted(link.device)} : jump class_{direction}"
+            for link in of
+            if numbers and link.role == role
+        }
+    return found
 
 
 def _advertising(of: tuple[links.Link, ...]) -> dict[str, set[str]]:

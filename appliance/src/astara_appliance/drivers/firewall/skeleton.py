@@ -79,6 +79,7 @@ MAPS: dict[str, str] = {
     "port_to_port": "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
     "ports_to_port": "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
     "ports_to_fixed": "ipv4_addr . inet_proto . inet_service : ipv4_addr",  # same ports
+    "class_zone": "ifname : verdict",  # where rate limits hold
     "egress_class": "ipv4_addr : classid",  # by public source
     "ingress_class": "ipv4_addr : classid",  # by public destination
     "snat_address": "ifname : ipv4_addr",  # by external interface
@@ -211,20 +212,21 @@ _CHAINS = f"""
 		meta nfproto ipv4 oifname @external_if goto translate_outgoing
 		meta nfproto ipv4 iifname @internal_if ct status dnat goto translate_hairpin
 	}}
+	chain class_egress {{
+		meta priority set ip saddr map @egress_class
+	}}
+	chain class_ingress {{
+		ct direction original ct status dnat meta priority set \
+			ct original ip daddr map @ingress_class return
+		ct direction reply ct status snat meta priority set ct reply ip daddr map @ingress_class
+	}}
 	chain leak_guard {{
 		type filter hook postrouting priority 150; policy accept;
+		oifname vmap @class_zone
 		oifname @external_if ip saddr @floating_out
 		ct status snat accept
 		ct status dnat ct direction reply accept
 		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
-	}}
-	chain classify {{
-		type filter hook postrouting priority 160; policy accept;
-		meta nfproto ipv4 oifname @external_if meta priority set ip saddr map @egress_class return
-		ct direction original ct status dnat meta priority set \
-			ct original ip daddr map @ingress_class return
-		ct direction reply ct status snat meta priority set \
-			ct reply ip daddr map @ingress_class
 	}}
 	chain output {{
 		type filter hook output priority filter; policy accept;

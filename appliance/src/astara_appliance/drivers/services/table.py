@@ -2,10 +2,10 @@
 
 A packet counts for as many labels as it fits, so each label is a chain of its own that only
 packets of the external networks pass; what its excluded rules name is left out first. They are
-few, and no packet is dropped or translated here. The counters are named objects: they outlive a change of the
-rules. Helpers are set before addresses are translated, else the kernel could not adjust what is
-said about them. Rules are made of parsed networks, vetted devices and numbers only. Pure; called
-by `driver` and `counters`.
+few, and no packet is dropped or translated here. The counters are named objects: they outlive a
+change of the rules. Helpers are set before addresses are translated, else the kernel could not
+adjust what is said about them. Rules are made of parsed networks, vetted devices and numbers only.
+Pure; called by `driver` and `counters`.
 """
 
 import hashlib
