@@ -128,6 +128,12 @@ class ScriptedInstance:
     def use_image(self, image_id):
         self.image_id = image_id
 
+    def outdate(self):
+        self.cloud.note(self.id, "outdate")
+
+    def ask_to_switch(self):
+        return "it is no pair: one appliance serves it"
+
     def _read_router(self):
         router = self.cloud.read("routers", self.id)
         if router is None:

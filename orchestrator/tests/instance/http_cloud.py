@@ -42,6 +42,7 @@ class HttpCloud:
     def __init__(self):
         self.lock = threading.RLock()
         self.routers, self.ports, self.servers = {}, {}, {}
+        self.groups, self.handed_over = {}, []
         self.status_puts, self.pushes, self.log = [], [], []
         self.hosts = itertools.count(10)
         self.macs = itertools.count(1)
@@ -253,7 +254,9 @@ class HttpCloud:
         if path == "/flavors":
             return 200, {"flavors": [{"id": "f1", "name": "m1.astara"}]}
         if path == "/servers":
-            return self._create_server(body["server"])
+            return self._create_server(body["server"], body.get("os:scheduler_hints", {}))
+        if path.startswith("/os-server-groups"):
+            return self._groups(method, path.rpartition("/")[2], body)
         server_id = path.split("/")[2]
         self._settle()
         server = self.servers.get(server_id)
@@ -309,7 +312,17 @@ class HttpCloud:
                     "refuse": None,
                 }
 
-    def _create_server(self, body):
+    def _groups(self, method, group_id, body):
+        if method == "GET":
+            return 200, {"server_groups": list(self.groups.values())}
+        if method == "DELETE":
+            found = self.groups.pop(group_id, None)
+            return (204, None) if found else (404, {"itemNotFound": {"message": "gone"}})
+        made = {"id": new_id(), **body["server_group"]}
+        self.groups[made["id"]] = made
+        return 200, {"server_group": made}
+
+    def _create_server(self, body, hints):
         if self.refuse_create:
             return self.refuse_create
         ports = [self.ports.get(n["port"]) for n in body["networks"]]
@@ -329,6 +342,7 @@ class HttpCloud:
             "_ports": [p["id"] for p in ports],
             "_held": False,
             "_body": body,
+            "_hints": hints,
         }
         self.servers[server["id"]] = server
         for port in ports:
@@ -354,6 +368,9 @@ class HttpCloud:
         appliance = self.appliances.get(address)
         if appliance is None or appliance["silent"]:
             return None, None
+        if path == "/v1/system/role":
+            self.handed_over.append(appliance["server"])
+            return 200, self._hand_over(address, json.loads(raw)["role"])
         if method == "PUT":
             if appliance["refuse"]:
                 return appliance["refuse"]
@@ -369,11 +386,18 @@ class HttpCloud:
             "v6": True,
             "digest": appliance["digest"],
             "epoch": appliance.get("epoch", 0),
+            "role": appliance.get("role", "single"),
             "interfaces": [
                 {"ifname": f"ge{n}", "lladdr": self.ports[p]["mac_address"]}
                 for n, p in enumerate(server["_ports"])
             ],
         }
+
+    def _hand_over(self, address, role):
+        """All other appliances take over: a test that hands over has one pair."""
+        for each, other in self.appliances.items():
+            other["role"] = role if each == address else "master"
+        return {"role": role}
 
     def _push(self, address, appliance, raw):
         parsed = document.parse(raw)

@@ -158,8 +158,9 @@ def test_a_port_in_use_is_never_replaced_by_an_idle_one(found):
 
 
 def test_bodies_say_whose_the_port_is_and_leave_carriers_without_address():
-    carrier = ports.carrier_port("r1", "a")
-    management = ports.management_port("r1", "mgt", "sub")
+    wish = ports.Wish("r1", 0, frozenset("a"), "mgt", "sub")
+    carrier = ports.carrier_port(wish, "a")
+    management = ports.management_port(wish)
 
     assert carrier["name"] == "ASTARA:VRRP:r1"
     assert carrier["description"] == management["description"] == "astara:router:r1"

@@ -16,7 +16,7 @@ from astara_contract import document as contract
 from .. import store
 from ..clients import appliance, connect, errors
 from ..drivers.router import needs
-from ..instance import failures, management, ports, probe, settings
+from ..instance import failures, management, names, pair, ports, probe, settings
 from ..instance.tools import Tools
 from ..machine import instance_port
 from ..pki import trust
@@ -53,29 +53,32 @@ class Appliances:
                 self._tools = Tools(cloud.neutron, cloud.nova, http, values, own)
             return self._cloud, self._tools
 
-    def documents(self, router_id: str) -> messages.Documents:
-        """Read what a router's appliance ought to run, and what it committed."""
+    def documents(self, router_id: str, member: int = 0) -> messages.Documents:
+        """Read what a router's appliance ought to run, and what it committed.
+
+        `member` is the second one of a pair if it is 1.
+        """
         _, tools = self._open()
         with failures.translated():
             router = tools.neutron.router(router_id)
             if router is None:
                 raise instance_port.OperatorError(f"Neutron has no router {router_id}")
-            plug = ports.look(
-                tools.neutron,
-                router_id,
-                needs.carrier_networks(router),
-                tools.settings.management_network_id,
+            needed = needs.carrier_networks(router)
+            plug, peer = (
+                ports.look(tools.neutron, tools.wish(router_id, needed, index))
+                for index in (member, 1 - member)
             )
             if not plug.complete:
                 raise instance_port.OperatorError(
                     f"router {router_id} has no complete set of ports yet: "
                     "the desired document names their MACs"
                 )
-            desired = probe.build_document(tools, router, plug)
+            told = pair.section(tools.address_of(peer.management), member)
+            desired = probe.build_document(tools, router, plug, told)
             address = tools.address_of(plug.management)
             if address is None:
                 raise instance_port.Retry("the management port has no address")
-            running = tools.appliances.committed(address, router_id)
+            running = tools.appliances.committed(address, names.appliance(router_id, member))
         committed = running.configuration
         return messages.Documents(
             id=router_id,

@@ -165,6 +165,18 @@ class Appliances:
         """Close what waits for a call to a router's appliance that has not followed."""
         self._links.release(router_id)
 
+    def hand_over(self, address: str, router_id: str = "") -> observed.RoleState:
+        """Have the master of a pair hand the router over; tells the role afterwards.
+
+        The appliance answers when the other one was heard, which takes milliseconds.
+        """
+        push = _Push(msgspec.json.encode(observed.RoleBody(role="backup")))
+        path = "/v1/system/role"
+        return self._ask(
+            _Call("PUT", address, path, router_id, self._config_timeout_s, push),
+            observed.RoleState,
+        )
+
     def close(self) -> None:
         """Close what is kept between calls."""
         self._links.close()

@@ -66,6 +66,20 @@ class ServerRequest(_Struct, frozen=True):
     port_ids: tuple[str, ...]
     user_data: str
     resource: str
+    group_id: str | None = None
+
+
+class _Group(_Struct, frozen=True):
+    id: str
+    name: str = ""
+
+
+class _CreatedGroup(_Struct, frozen=True):
+    group: _Group = msgspec.field(name="server_group")
+
+
+class _Groups(_Struct, frozen=True):
+    groups: tuple[_Group, ...] = msgspec.field(name="server_groups")
 
 
 class _Servers(_Struct, frozen=True):
@@ -136,7 +150,7 @@ class Nova:
 
     def create_server(self, request: ServerRequest) -> str:
         """Ask for a server and return its id; never repeated by itself."""
-        body = {
+        body: dict[str, Any] = {
             "server": {
                 "name": request.name,
                 "imageRef": request.image_id,
@@ -147,7 +161,33 @@ class Nova:
                 "metadata": {RESOURCE_KEY: request.resource},
             }
         }
+        if request.group_id is not None:
+            body["os:scheduler_hints"] = {"group": request.group_id}
         return self._service.send("POST", "/servers", body, _CreatedServer).server.id
+
+    def group_ids(self, name: str) -> tuple[str, ...]:
+        """Find the server groups of that name in our project; Nova has no filter for them."""
+        found: list[str] = []
+        offset = 0
+        while True:
+            params = {"limit": PAGE, "offset": offset}
+            page = self._service.get("/os-server-groups", _Groups, params).groups
+            found += [group.id for group in page if group.name == name]
+            if len(page) < PAGE:
+                return tuple(sorted(found))
+            offset += PAGE
+
+    def create_group(self, name: str, policy: str) -> str:
+        """Make a server group and return its id; never repeated by itself."""
+        body = {"server_group": {"name": name, "policy": policy}}
+        return self._service.send("POST", "/os-server-groups", body, _CreatedGroup).group.id
+
+    def delete_group(self, group_id: str) -> None:
+        """Delete a server group; one that is gone already is what we wanted."""
+        try:
+            self._service.call("DELETE", f"/os-server-groups/{group_id}")
+        except errors.NotFound:
+            return
 
     def delete_server(self, server_id: str) -> None:
         """Ask for a server's end; one that is gone already is what we wanted."""

@@ -79,6 +79,19 @@ OPTS = [
         "rules, see the first ones of a flow only. An appliance whose kernel has none says so in "
         "its log and forwards as without.",
     ),
+    cfg.StrOpt(
+        "pair_affinity",
+        default="soft-anti-affinity",
+        choices=[
+            ("soft-anti-affinity", "different hosts where there is room"),
+            ("anti-affinity", "different hosts, or no second appliance"),
+            ("none", "wherever Nova likes, without a server group"),
+        ],
+        help="Policy of the Nova server group that the two appliances of a router with ha=True "
+        "are put into. The default gives a pair to a cloud of one host as well; choose "
+        "anti-affinity where a pair on one host is worse than half a pair. Each pair takes one "
+        "server group of the service project's quota.",
+    ),
     cfg.ListOpt(
         "functions",
         default=[],

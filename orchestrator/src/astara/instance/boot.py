@@ -13,7 +13,7 @@ from ..clients.nova import Server, ServerRequest
 from ..drivers.router import needs
 from ..machine import instance_port
 from ..metering import traffic
-from . import names, ports, userdata, verdict
+from . import affinity, names, ports, probe, userdata, verdict
 from .memory import Memory
 from .tools import Tools
 
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
     """Ask Nova for a server; return False if a usable one was there already (now remembered)."""
-    found = tools.nova.servers(names.resource(router.id), names.server_prefix(router.id))
+    found = probe.own_servers(tools, router.id, memory.index)
     existing = verdict.choose(found)
     if existing is not None and verdict.usable(existing):
         if memory.server is None or memory.server.id != existing.id:
@@ -35,9 +35,10 @@ def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
     memory.forget_server()
     tools.fence.confirm(router.id)  # Nova knows no epochs: a second server would be ours to find
     plug = _prepare_ports(tools, memory, router)
-    server_id = _request(tools, router, plug, memory.image_id or tools.settings.image_id)
+    server_id = _request(tools, memory, router, plug)
     memory.counted = traffic.NOTHING
-    memory.server = Server(id=server_id, status="BUILD", name=names.server(router.id))
+    name = names.server(router.id, memory.index)
+    memory.server = Server(id=server_id, status="BUILD", name=name)
     LOG.info("server.requested router=%s server=%s ports=%s", router.id, server_id, len(plug.macs))
     return True
 
@@ -66,13 +67,7 @@ def remove(tools: Tools, server: Server) -> None:
 def _prepare_ports(tools: Tools, memory: Memory, router: topology.RouterDetail) -> ports.Plug:
     """Make the missing ports, free those that a vanished server still seems to hold."""
     needed = needs.carrier_networks(router)
-    plug = ports.provide(
-        tools.neutron,
-        router.id,
-        needed,
-        tools.settings.management_network_id,
-        tools.settings.management_subnet_id,
-    )
+    plug = ports.provide(tools.neutron, tools.wish(router.id, needed, memory.index))
     memory.learn_ports(needed, plug)
     for port in [*plug.carriers.values(), plug.management, *plug.surplus]:
         if port is not None and port.device_id:
@@ -89,7 +84,7 @@ def _free(tools: Tools, port: Port) -> None:
     tools.neutron.update_port(port.id, {"device_id": "", "device_owner": ""})
 
 
-def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, image_id: str) -> str:
+def _request(tools: Tools, memory: Memory, router: topology.RouterDetail, plug: ports.Plug) -> str:
     """Ask Nova for the server; what it refuses counts as a failed boot."""
     if plug.management is None:
         raise instance_port.Retry(f"no management port for router {router.id}")
@@ -102,16 +97,17 @@ def _request(tools: Tools, router: topology.RouterDetail, plug: ports.Plug, imag
         mtu=nic.mtu,
         api_port=tools.settings.api_port,
         ssh_public_key=tools.settings.ssh_public_key,
-        tls=trust.first(router.id) if trust is not None else None,
+        tls=trust.first(names.appliance(router.id, memory.index)) if trust is not None else None,
         log_json=tools.settings.log_json,
     )
     request = ServerRequest(
-        name=names.server(router.id),
-        image_id=image_id,
+        name=names.server(router.id, memory.index),
+        image_id=memory.image_id or tools.settings.image_id,
         flavor_id=tools.flavor_id(),
         port_ids=(plug.management.id, *(port.id for port in plug.carriers.values())),
         user_data=userdata.render(first_boot),
         resource=names.resource(router.id),
+        group_id=affinity.group(tools, router.id) if router.ha else None,
     )
     metrics.BOOTS.labels("asked").inc()
     try:

@@ -14,7 +14,7 @@ from astara_contract import errors as contract_errors
 from .. import metrics
 from ..clients import appliance, errors, topology
 from ..machine import instance_port
-from . import ports, probe
+from . import names, ports, probe
 from .memory import Memory
 from .tools import Tools
 
@@ -49,9 +49,9 @@ def _push(
     """Push under our epoch, which is higher than any that the appliance has told of."""
     seen = memory.status.epoch if memory.status is not None else 0
     try:
-        pushed = tools.appliances.configure(
-            address, desired, tools.fence.epoch(router_id, seen), router_id
-        )
+        epoch = tools.fence.epoch(router_id, seen)
+        whose = names.appliance(router_id, memory.index)
+        pushed = tools.appliances.configure(address, desired, epoch, whose)
         metrics.PUSHES.labels("applied").inc()
         return pushed
     except appliance.StaleEpoch as error:

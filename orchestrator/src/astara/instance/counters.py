@@ -8,6 +8,7 @@ import logging
 from .. import metrics
 from ..clients import errors
 from ..metering import traffic
+from . import names
 from .memory import Memory
 from .tools import Tools
 
@@ -21,7 +22,7 @@ def read(tools: Tools, memory: Memory, router_id: str, tenant_id: str) -> None:
     if address is None:
         return
     try:
-        counted = tools.appliances.stats(address, router_id)
+        counted = tools.appliances.stats(address, names.appliance(router_id, memory.index))
     except errors.NotFound:
         metrics.STATS_READS.labels("unknown").inc()  # an appliance of a release before
         return

@@ -6,7 +6,7 @@ ports are kept, because they change only by our own hand or are found out by a s
 
 from dataclasses import dataclass, field
 
-from astara_contract.document import Document
+from astara_contract.document import Document, HighAvailability
 from astara_contract.stats import Stats
 from astara_contract.status import Status
 
@@ -59,14 +59,18 @@ class Wanted:
 
     router: RouterDetail
     plug: Plug
+    pair: HighAvailability | None
     document: Document
     digest: str
 
 
 @dataclass(slots=True)
 class Memory:
-    """See the module; the owner is one RouterInstance, called by one thread at a time."""
+    """See the module; the owner is one Member, called by one thread at a time."""
 
+    index: int = 0  # which member of a pair this is
+    pair: HighAvailability | None = None  # what it is told of the other one
+    role: str = ""  # that it told last
     detail: RouterDetail | None = None
     detail_read: bool = False
     known: Known | None = None
@@ -113,3 +117,4 @@ class Memory:
         self.answered_by = None
         self.answering = False
         self.serving = False
+        self.role = ""

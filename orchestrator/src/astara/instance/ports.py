@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clients.neutron import MARK, Neutron, Port
+from . import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Plug:
     carriers: Mapping[str, Port]
     surplus: tuple[Port, ...]
     missing: frozenset[str]
+    paired: bool = False
+    """Whether the other member of a pair has ports as well."""
 
     @property
     def complete(self) -> bool:
@@ -42,15 +45,30 @@ def router_of(port: Port) -> str:
     return port.description.removeprefix(MARK)
 
 
-def sort(found: Iterable[Port], needed: Collection[str], management_network_id: str) -> Plug:
-    """Sort the ports that were found by what they are for.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """For whom ports are wanted: a member of a router, its networks, and management."""
+
+    router_id: str
+    index: int
+    needed: frozenset[str]
+    management_network_id: str
+    management_subnet_id: str
+
+
+def sort(
+    found: Iterable[Port], needed: Collection[str], management_network_id: str, index: int = 0
+) -> Plug:
+    """Sort the ports of one member that were found by what they are for.
 
     Of several ports on one network (two tries raced) the one that a server holds stays, then the
     oldest.
     """
     by_network: dict[str, list[Port]] = {}
     unbootable = []
-    for port in sorted(found, key=lambda p: (not p.device_id, p.created_at, p.id)):
+    everything = list(found)
+    own = [port for port in everything if names.port_index(port.name) == index]
+    for port in sorted(own, key=lambda p: (not p.device_id, p.created_at, p.id)):
         if _bootable(port):
             by_network.setdefault(port.network_id, []).append(port)
         else:
@@ -65,6 +83,7 @@ def sort(found: Iterable[Port], needed: Collection[str], management_network_id: 
         carriers=dict(sorted(carriers.items())),
         surplus=tuple(sorted([*unneeded, *doubles, *unbootable], key=lambda port: port.id)),
         missing=frozenset(needed) - carriers.keys(),
+        paired=len(own) < len(everything),
     )
 
 
@@ -73,22 +92,24 @@ def _bootable(port: Port) -> bool:
     return bool(port.fixed_ips or port.device_id) or port.ip_allocation == "none"
 
 
-def management_port(router_id: str, network_id: str, subnet_id: str) -> dict[str, Any]:
+def management_port(wish: Wish) -> dict[str, Any]:
     """Return the body of a management port: an address, but no filtering."""
-    return _port(router_id, "MGT", network_id, [{"subnet_id": subnet_id}])
+    return _port(
+        wish, "MGT", wish.management_network_id, [{"subnet_id": wish.management_subnet_id}]
+    )
 
 
-def carrier_port(router_id: str, network_id: str) -> dict[str, Any]:
+def carrier_port(wish: Wish, network_id: str) -> dict[str, Any]:
     """Return the body of a carrier port: no address and no filtering."""
-    return _port(router_id, "VRRP", network_id, [])
+    return _port(wish, "VRRP", network_id, [])
 
 
 def _port(
-    router_id: str, label: str, network_id: str, fixed_ips: Sequence[Mapping[str, str]]
+    wish: Wish, label: str, network_id: str, fixed_ips: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
     return {
-        "name": f"ASTARA:{label}:{router_id}",
-        "description": MARK + router_id,
+        "name": names.port(label, wish.router_id, wish.index),
+        "description": MARK + wish.router_id,
         "network_id": network_id,
         "fixed_ips": list(fixed_ips),
         "port_security_enabled": False,
@@ -97,32 +118,25 @@ def _port(
     }
 
 
-def look(
-    neutron: Neutron, router_id: str, needed: Collection[str], management_network_id: str
-) -> Plug:
-    """Read the ports of a router's appliance."""
-    return sort(neutron.ports_of_router(router_id), needed, management_network_id)
+def look(neutron: Neutron, wish: Wish) -> Plug:
+    """Read the ports of an appliance."""
+    return _sorted(neutron.ports_of_router(wish.router_id), wish)
 
 
-def provide(
-    neutron: Neutron,
-    router_id: str,
-    needed: Collection[str],
-    management_network_id: str,
-    management_subnet_id: str,
-) -> Plug:
+def provide(neutron: Neutron, wish: Wish) -> Plug:
     """Read the ports and make those that are missing."""
-    plug = look(neutron, router_id, needed, management_network_id)
+    found = neutron.ports_of_router(wish.router_id)
+    plug = _sorted(found, wish)
     if plug.complete:
         return plug
-    wanted = [carrier_port(router_id, network_id) for network_id in sorted(plug.missing)]
+    wanted = [carrier_port(wish, network_id) for network_id in sorted(plug.missing)]
     if plug.management is None:
-        wanted.insert(0, management_port(router_id, management_network_id, management_subnet_id))
-    made = [neutron.create_port(body) for body in wanted]
-    kept = [*plug.carriers.values(), *plug.surplus, *made]
-    if plug.management is not None:
-        kept.append(plug.management)
-    return sort(kept, needed, management_network_id)
+        wanted.insert(0, management_port(wish))
+    return _sorted([*found, *(neutron.create_port(body) for body in wanted)], wish)
+
+
+def _sorted(found: Iterable[Port], wish: Wish) -> Plug:
+    return sort(found, wish.needed, wish.management_network_id, wish.index)
 
 
 def remove_idle(neutron: Neutron, surplus: Iterable[Port]) -> int:

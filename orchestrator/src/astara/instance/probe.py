@@ -34,7 +34,7 @@ def learn(tools: Tools, memory: Memory, found: Briefing) -> None:
     if found.ports is not None:
         needed = needs.carrier_networks(found.router)
         network_id = tools.settings.management_network_id
-        memory.learn_ports(needed, ports.sort(found.ports, needed, network_id))
+        memory.learn_ports(needed, ports.sort(found.ports, needed, network_id, memory.index))
 
 
 def read_ports(
@@ -43,7 +43,7 @@ def read_ports(
     """Return the ports of the appliance, remembered as long as the same networks are needed."""
     needed = needs.carrier_networks(router)
     if fresh or memory.ports is None or memory.ports[0] != needed:
-        plug = ports.look(tools.neutron, router.id, needed, tools.settings.management_network_id)
+        plug = ports.look(tools.neutron, tools.wish(router.id, needed, memory.index))
         memory.learn_ports(needed, plug)
         return plug
     return memory.ports[1]
@@ -56,12 +56,17 @@ def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
         if known is not None and verdict.usable(known):
             memory.server = known
             return known
-    found = tools.nova.servers(names.resource(router_id), names.server_prefix(router_id))
-    chosen = verdict.choose(found)
+    chosen = verdict.choose(own_servers(tools, router_id, memory.index))
     if chosen is None or (memory.server is not None and chosen.id != memory.server.id):
         memory.forget_server()
     memory.server = chosen
     return chosen
+
+
+def own_servers(tools: Tools, router_id: str, index: int) -> tuple[Server, ...]:
+    """Ask Nova for the servers of one member, oldest first."""
+    found = tools.nova.servers(names.resource(router_id), names.server(router_id, index))
+    return tuple(server for server in found if names.server_index(server.name) == index)
 
 
 def probe(tools: Tools, memory: Memory, management: Port | None, *, more: bool = False) -> bool:
@@ -71,11 +76,12 @@ def probe(tools: Tools, memory: Memory, management: Port | None, *, more: bool =
     """
     address = tools.address_of(management)
     router_id = ports.router_of(management) if management is not None else ""
+    appliance = names.appliance(router_id, memory.index)
     memory.status = None
     if address is not None:
         try:
-            memory.status = tools.appliances.status(address, router_id, more=more)
-            renewal.renew_if_due(tools, router_id, address)
+            memory.status = tools.appliances.status(address, appliance, more=more)
+            renewal.renew_if_due(tools, appliance, address)
         except errors.Unavailable as error:
             LOG.debug("appliance.silent address=%s reason=%s", address, error.reason)
         except errors.ServiceError as error:
@@ -84,6 +90,7 @@ def probe(tools: Tools, memory: Memory, management: Port | None, *, more: bool =
     memory.answering = memory.status is not None
     if memory.status is not None:
         memory.serving = memory.status.digest is not None
+        memory.role = memory.status.role
         memory.answered_by = _server_id(memory, management)
     return memory.answering
 
@@ -134,14 +141,18 @@ def wanted(
 ) -> Wanted:
     """Return the desired document with its digest, built once for the same detail and ports."""
     last = memory.wanted
-    if last is None or last.router is not router or last.plug is not plug:
-        desired = build_document(tools, router, plug)
-        last = memory.wanted = Wanted(router, plug, desired, contract.digest(desired))
+    same = last is not None and last.router is router and last.plug is plug
+    if last is None or not same or last.pair != memory.pair:
+        desired = build_document(tools, router, plug, memory.pair)
+        last = memory.wanted = Wanted(router, plug, memory.pair, desired, contract.digest(desired))
     return last
 
 
 def build_document(
-    tools: Tools, router: topology.RouterDetail, plug: ports.Plug
+    tools: Tools,
+    router: topology.RouterDetail,
+    plug: ports.Plug,
+    pair: contract.HighAvailability | None = None,
 ) -> contract.Document:
     """Build the desired document for the ports that exist; the management port must."""
     if plug.management is None:
@@ -150,4 +161,5 @@ def build_document(
         network: document.Nic(mac_address=port.mac_address, network_id=network)
         for network, port in plug.carriers.items()
     }
-    return document.build(router, tools.management_nic(plug.management), carriers, tools.site)
+    management = tools.management_nic(plug.management)
+    return document.build(router, management, carriers, tools.site, pair)

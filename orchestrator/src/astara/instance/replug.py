@@ -27,13 +27,7 @@ def request_changes(
     Raises ``errors.Rejected`` when Nova refuses an attachment for good.
     """
     needed = needs.carrier_networks(router)
-    plug = ports.provide(
-        tools.neutron,
-        router.id,
-        needed,
-        tools.settings.management_network_id,
-        tools.settings.management_subnet_id,
-    )
+    plug = ports.provide(tools.neutron, tools.wish(router.id, needed, memory.index))
     memory.learn_ports(needed, plug)
     _attach(tools, server_id, [p for p in plug.carriers.values() if p.device_id != server_id])
     for port in plug.surplus:

@@ -1,7 +1,8 @@
-"""The appliance of one router, as the automaton drives it.
+"""What serves one router, as the automaton drives it: one appliance, or a pair of them.
 
-Decides nothing that ``verdict`` or the automaton could: it calls the verbs, remembers the state,
-keeps Neutron informed. Called by one thread at a time; see ``machine.instance_port``.
+Decides nothing that ``verdict``, ``pair`` or the automaton could: it has ``pair`` choose whose
+turn it is, calls that member's verbs, keeps Neutron informed. Of a pair one member is cared for at
+a time. Called by one thread at a time; see ``machine.instance_port``.
 """
 
 import logging
@@ -12,19 +13,8 @@ from .. import clock, events
 from ..clients import errors, topology
 from ..machine import instance_port
 from ..machine.vocabulary import InstanceState
-from . import (
-    boot,
-    configure,
-    counters,
-    describe,
-    failures,
-    ports,
-    probe,
-    replug,
-    report,
-    stop,
-    verdict,
-)
+from . import counters, describe, failures, names, pair, probe, report, verdict
+from .member import Member
 from .memory import Memory
 from .tools import Tools
 
@@ -36,16 +26,17 @@ GLANCES_S = 900.0
 
 
 class RouterInstance:
-    """Serves one router with one server."""
+    """Serves one router."""
 
     def __init__(self, resource: events.Resource, tools: Tools):
         self._resource = resource
         self._tools = tools
-        self._memory = Memory()
+        self._members = [Member(resource.id, 0, tools)]
+        self._care = pair.Care(0, InstanceState.DOWN)
         self._state = InstanceState.DOWN
+        self._wants_pair = False
+        self._asked_to_switch = False
         self._applied_generation: str | None = None
-        self._applied_digest = ""
-        self._told_about_ha = False
         self._owes_report = False  # whether Neutron does not show what it should
         self._look_by_s = 0.0
 
@@ -57,7 +48,7 @@ class RouterInstance:
     @property
     def tenant_id(self) -> str:
         """The tenant that owns the router; what the resource said until Neutron was asked."""
-        last = self._memory.known
+        last = self._first.known
         return last.project_id if last is not None else self._resource.tenant_id
 
     @property
@@ -67,135 +58,152 @@ class RouterInstance:
 
     @property
     def answering(self) -> bool:
-        """Whether the last probe was answered."""
-        return self._memory.answering
+        """Whether the last probe of the member that is cared for was answered."""
+        return self._focus.memory.answering
 
     @property
     def serving(self) -> bool:
-        """Whether the appliance said that it runs some document."""
-        return self._memory.serving
+        """Whether that appliance said that it runs some document."""
+        return self._focus.memory.serving
 
     @property
     def boot_age_s(self) -> float | None:
-        """Seconds since Nova made or started the server."""
-        return verdict.age_s(self._memory.server) if self._memory.server else None
+        """Seconds since Nova made or started its server."""
+        server = self._focus.memory.server
+        return verdict.age_s(server) if server is not None else None
 
     @property
     def generation(self) -> str | None:
         """The generation that Neutron told at the last read."""
-        last = self._memory.known
+        last = self._first.known
         return last.generation if last is not None else None
 
     @property
     def applied_generation(self) -> str | None:
-        """The generation that the appliance is known to run."""
+        """The generation that the appliances are known to run."""
         return self._applied_generation
 
     @property
     def networks(self) -> frozenset[str]:
         """The networks that the router is attached to."""
-        last = self._memory.known
+        last = self._first.known
         return last.networks if last is not None else frozenset()
 
     @property
     def port_networks(self) -> frozenset[str]:
         """Those of ``networks`` whose ports are part of the document: the internal ones."""
-        last = self._memory.known
+        last = self._first.known
         return last.port_networks if last is not None else frozenset()
 
     def describe(self, *, ports: bool = False) -> instance_port.Description:
         """What is known, for people; reads references that another thread may be replacing."""
-        return describe.describe(
-            self._tools, self._memory, digest=self._applied_digest, ports=ports
-        )
+        return describe.describe(self._tools, tuple(self._members), ports=ports)
 
     def use_image(self, image_id: str | None) -> None:
         """Boot the next servers from that image."""
-        self._memory.image_id = image_id
+        for member in tuple(self._members):
+            member.memory.image_id = image_id
+
+    def ask_to_switch(self) -> str:
+        """Hand over at the next look; return why that cannot be, empty if it can."""
+        refusal = pair.can_hand_over(self._views(tuple(self._members)))[1]
+        self._asked_to_switch = not refusal
+        return refusal
 
     def begin_walk(self) -> None:
         """Forget what belongs to the walk before."""
-        self._memory.forget_walk()
+        self._forget_walk()
         found = self._tools.briefings.take(self._resource.id)
         if found is not None:
-            probe.learn(self._tools, self._memory, found)
+            for member in self._members:
+                probe.learn(self._tools, member.memory, found)
 
     def end_walk(self) -> None:
         """Forget the detail and what was made of it."""
-        self._memory.forget_walk()
-        self._tools.appliances.release(self._resource.id)
+        self._forget_walk()
+        for member in self._members:
+            self._tools.appliances.release(names.appliance(self._resource.id, member.index))
 
     def update_state(self) -> InstanceState:
-        """Look at Neutron, the server and the appliance."""
-        return self._look(silent=False)
+        """Look at Neutron, the servers and the appliances."""
+        return self._look()
 
     def glance(self) -> InstanceState:
-        """Ask the appliance alone; look at everything if it does not say what it said before."""
-        plug = self._memory.ports[1] if self._memory.ports else None
+        """Ask the appliances alone; look at everything if one does not say what it said before."""
         overdue = clock.SYSTEM.monotonic() >= self._look_by_s
         settled = self._state is InstanceState.CONFIGURED and not self._owes_report
-        if plug is None or overdue or not settled or self._memory.detail_read:
-            return self.update_state()
+        if overdue or not settled or self._asked_to_switch or self._first.detail_read:
+            return self._look()
         with self._verb():
-            silent = not probe.probe(self._tools, self._memory, plug.management)
-        status = self._memory.status
-        as_before = verdict.Desired(macs=plug.macs, digest=self._applied_digest)
-        if status is not None and verdict.answers(status, as_before) is self._state:
-            return self._state
-        return self._look(silent=silent)
+            for member in self._members:
+                if not member.is_as_before():
+                    silent = not member.memory.answering and member.memory.ports is not None
+                    return self._look(silent=member.index if silent else None)
+        return self._state
 
-    def _look(self, *, silent: bool) -> InstanceState:
+    def _look(self, *, silent: int | None = None) -> InstanceState:
         with self._verb():
             router = self._detail()
             if router is None:
                 return self._enter(InstanceState.GONE)
-            probe.look(self._tools, self._memory, router, silent=silent)
-            state = self._judge(router)
-            self._tidy(router)
+            self._arrange(router)
+            for member in self._members:
+                member.look(router, silent=member.index == silent)
             self._look_by_s = clock.SYSTEM.monotonic() + clock.SYSTEM.jitter(GLANCES_S)
-            return self._enter(state)
+            return self._settle()
 
     def boot(self) -> InstanceState:
-        """Make or find a server."""
+        """Make or find the missing servers; beside one that is well or silent it is only one."""
         with self._verb():
             router = self._detail()
             if router is None:
                 return self._enter(InstanceState.GONE)
-            if boot.boot(self._tools, self._memory, router):
-                return self._enter(InstanceState.BOOTING)
-        return self.update_state()
+            self._arrange(router)
+            self._choose()
+            missing = [self._focus, *(each for each in self._members if each is not self._focus)]
+            made = [
+                member.boot(router)
+                for member in missing
+                if member is self._focus or member.state is InstanceState.DOWN
+            ]
+            if all(made):
+                return self._settle()
+        return self._look()
 
     def check_boot(self) -> InstanceState:
-        """Look at a booting server: Nova first, the appliance only when it can be there."""
+        """Look at booting servers: Nova first, the appliance only when it can be there."""
         with self._verb():
-            server = probe.read_server(self._tools, self._memory, self._resource.id)
-            if server is not None and verdict.running(server) and self._answers():
-                router = self._detail()
-                if router is None:
-                    return self._enter(InstanceState.GONE)
-                return self._enter(self._judge(router))
-            silent = verdict.Desired(macs=None, digest=None)
-            return self._enter(
-                verdict.judge(server, None, silent, InstanceState.BOOTING, answered_before=False)
-            )
+            alone = len(self._members) == 1
+            if alone and not self._focus.runs(self._detail):
+                return self._settle()
+            router = self._detail()
+            if router is None:
+                return self._enter(InstanceState.GONE)
+            self._arrange(router)
+            for member in self._members:
+                if (alone and member.index == 0) or self._boots(member, router):
+                    member.judge(router)
+            return self._settle()
+
+    def _boots(self, member: Member, router: topology.RouterDetail) -> bool:
+        """Look at a member of a pair; say whether it was booting and answers now."""
+        if member.state is InstanceState.BOOTING:
+            return member.runs(self._detail)
+        member.look(router)
+        return False
 
     def configure(self) -> InstanceState:
-        """Push the document if the appliance does not run it."""
+        """Push the document to those that answer and do not run it, who serves first."""
         with self._verb():
             router = self._detail()
             if router is None:
                 return self._enter(InstanceState.GONE)
-            if self._memory.status is None:
-                probe.look(self._tools, self._memory, router)
-            state = self._judge(router)
-            if state not in (InstanceState.UP, InstanceState.CONFIGURED):
-                return self._enter(state)
-            if not self._memory.answering:
-                raise errors.Unavailable("appliance", "configure", "no answer")
-            plug = probe.read_ports(self._tools, self._memory, router)
-            configure.push_if_needed(self._tools, self._memory, router, plug)
-            self._tidy(router)
-            return self._enter(InstanceState.CONFIGURED)
+            self._arrange(router)
+            self._focus.configure(router)
+            for member in self._members:
+                if member.state is InstanceState.UP and member.memory.answering:
+                    member.configure(router)
+            return self._settle()
 
     def replug(self) -> InstanceState:
         """Ask for missing and superfluous NICs and look at what the appliance sees."""
@@ -203,42 +211,69 @@ class RouterInstance:
             router = self._detail()
             if router is None:
                 return self._enter(InstanceState.GONE)
-            server = probe.read_server(self._tools, self._memory, router.id)
-            if server is None or not verdict.usable(server):
-                return self._enter(InstanceState.RESTART_NEEDED)
-            try:
-                held = replug.request_changes(self._tools, self._memory, router, server.id)
-            except errors.Rejected as error:
-                LOG.warning("replug.refused router=%s reason=%s", router.id, error)
-                return self._enter(InstanceState.RESTART_NEEDED)
-            return self._enter(self._after_replug(router, held=held))
+            self._focus.replug(router)
+            return self._enter(self._focus.state)
+
+    def outdate(self) -> None:
+        """Have all servers replaced that exist now, one after the other."""
+        if len(self._members) > 1:
+            for member in self._members:
+                member.outdated = member.state is not InstanceState.DOWN
+            self._choose()
 
     def stop(self, *, final: bool) -> InstanceState:
-        """Delete the server and, if this is the end, the ports."""
+        """Delete the server whose turn it is; if this is the end, all servers and ports."""
         with self._verb():
-            router_id = self._resource.id
             self._applied_generation = None
-            self._applied_digest = ""
-            if stop.servers_remain(self._tools, self._memory, router_id):
-                return self._enter(InstanceState.RESTART_NEEDED)
-            if not final:
-                gone = self._is_gone()
-                return self._enter(InstanceState.GONE if gone else InstanceState.DOWN)
-            if stop.ports_remain(self._tools, self._memory, router_id):
-                return self._enter(InstanceState.RESTART_NEEDED)
+            return self._enter(self._end() if final else self._stop_one())
+
+    def _stop_one(self) -> InstanceState:
+        member = self._focus
+        self._relieve(member)
+        if member.stop(whole=len(self._members) == 1):
+            return InstanceState.RESTART_NEEDED
+        if self._is_gone():
+            return InstanceState.GONE
+        if self._is_surplus(member):
+            if member.remove_ports(whole=False):
+                return InstanceState.RESTART_NEEDED
+            self._members.remove(member)
+            self._care = pair.Care(0, InstanceState.DOWN)
             if self._tools.appliances.trust is not None:
-                self._tools.appliances.trust.end(router_id)
-            self._tools.fence.end(router_id)
-            return self._enter(InstanceState.GONE)
+                self._tools.appliances.trust.end(names.appliance(self._resource.id, member.index))
+            LOG.info("pair.dissolved router=%s", self._resource.id)
+        return InstanceState.DOWN
+
+    def _end(self) -> InstanceState:
+        first = self._members[0]
+        if first.stop(whole=True) or first.remove_ports(whole=True):
+            return InstanceState.RESTART_NEEDED
+        if self._tools.appliances.trust is not None:
+            for index in range(len(pair.PRIORITIES)):
+                self._tools.appliances.trust.end(names.appliance(self._resource.id, index))
+        self._tools.fence.end(self._resource.id)
+        return InstanceState.GONE
 
     def read_stats(self) -> InstanceState:
         """Read the traffic counters."""
-        counters.read(self._tools, self._memory, self._resource.id, self.tenant_id)
+        for member in self._members:
+            counters.read(self._tools, member.memory, self._resource.id, self.tenant_id)
         return self._state
 
     def set_error(self, reason: str) -> InstanceState:
-        """Enter ERROR and tell Neutron; what runs keeps running."""
+        """Enter ERROR and tell Neutron; what runs keeps running.
+
+        While the other half of a pair is well, only the member that failed is left alone.
+        """
         LOG.error("instance.error router=%s reason=%s", self._resource.id, reason)
+        others = [member.view() for member in self._members if member is not self._focus]
+        if others and others[0].well:
+            pause_s = self._focus.hold()
+            LOG.error(
+                "member.held router=%s member=%d again_in_s=%d",
+                *(self._resource.id, self._focus.index, pause_s),
+            )
+            return self._settle()
         try:
             self._detail()
         except errors.ServiceError as error:
@@ -247,6 +282,8 @@ class RouterInstance:
 
     def clear_error(self) -> InstanceState:
         """Leave ERROR by looking again."""
+        for member in self._members:
+            member.state = InstanceState.DOWN
         self._state = InstanceState.DOWN
         self.begin_walk()
         return self.update_state()
@@ -254,15 +291,91 @@ class RouterInstance:
     def let_go(self) -> None:
         """Forget what this process holds for the router: another node serves it."""
         self._tools.fence.drop(self._resource.id)
-        self._tools.appliances.release(self._resource.id)
-        if self._tools.appliances.trust is not None:
-            self._tools.appliances.trust.drop(self._resource.id)
+        for member in self._members:
+            whose = names.appliance(self._resource.id, member.index)
+            self._tools.appliances.release(whose)
+            if self._tools.appliances.trust is not None:
+                self._tools.appliances.trust.drop(whose)
+
+    # -- the members
+    # -------------------------------------------------------------------------------
+
+    @property
+    def _focus(self) -> Member:
+        return self._members[self._care.index]
+
+    @property
+    def _first(self) -> Memory:
+        """What is remembered of the router is with its first member."""
+        return self._members[0].memory
+
+    def _views(self, members: tuple[Member, ...]) -> list[pair.View]:
+        return [member.view(surplus=self._is_surplus(member)) for member in members]
+
+    def _is_surplus(self, member: Member) -> bool:
+        return member.index > 0 and not self._wants_pair
+
+    def _forget_walk(self) -> None:
+        for member in self._members:
+            member.memory.forget_walk()
+
+    def _arrange(self, router: topology.RouterDetail) -> None:
+        """Have as many members as there ought to be, or still are, and introduce them."""
+        self._wants_pair = router.ha
+        plugs = [probe.read_ports(self._tools, each.memory, router) for each in self._members]
+        if len(self._members) == 1 and (router.ha or plugs[0].paired):
+            self._members.append(Member(self._resource.id, 1, self._tools))
+            self._members[1].memory.image_id = self._first.image_id
+            self._detail()
+            plugs.append(probe.read_ports(self._tools, self._members[1].memory, router))
+        if len(self._members) == 1:
+            self._first.pair = None
+            return
+        addresses = [self._tools.address_of(plug.management) for plug in plugs]
+        for member, peer in zip(self._members, reversed(addresses), strict=True):
+            member.memory.pair = pair.section(peer, member.index)
+
+    def _choose(self) -> None:
+        self._care = pair.choose(self._views(tuple(self._members)), self._care.index)
+
+    def _settle(self) -> InstanceState:
+        """Choose whose turn it is, and do what was asked for when all is well."""
+        self._choose()
+        if self._asked_to_switch and self._care.state is InstanceState.CONFIGURED:
+            self._asked_to_switch = False
+            self._switch()
+        return self._enter(self._care.state)
+
+    def _switch(self) -> None:
+        master, refusal = pair.can_hand_over(self._views(tuple(self._members)))
+        if refusal:
+            LOG.warning("switchover.refused router=%s reason=%s", self._resource.id, refusal)
+            return
+        self._members[master].hand_over()
+        self._members[1 - master].answers(self._detail)
+
+    def _relieve(self, member: Member) -> None:
+        """Have a master that is to be stopped although it answers hand over first."""
+        views = self._views(tuple(self._members))
+        if len(views) == 1 or not member.memory.answering or member.memory.role != "master":
+            return
+        other = views[1 - member.index]
+        if not other.well:
+            return
+        if other.role != "backup" or member.hand_over() == "master":
+            raise instance_port.Retry(
+                f"the other appliance does not take over: it is in the role {other.role}"
+            )
+        self._members[1 - member.index].answers(self._detail)
+
+    # -- what is known
+    # -----------------------------------------------------------------------------
 
     def _detail(self) -> topology.RouterDetail | None:
-        router = probe.read_detail(self._tools, self._memory, self._resource.id)
-        if router is not None and router.ha and not self._told_about_ha:
-            self._told_about_ha = True
-            LOG.warning("router.ha router=%s reason=%s", router.id, "served by one appliance")
+        router = probe.read_detail(self._tools, self._first, self._resource.id)
+        for member in self._members[1:]:
+            if not member.memory.detail_read:
+                member.memory.learn_detail(router)
         return router
 
     def _is_gone(self) -> bool:
@@ -273,54 +386,6 @@ class RouterInstance:
             LOG.warning("router.unknown router=%s reason=%s", self._resource.id, error)
             return False
 
-    def _answers(self) -> bool:
-        """Probe the appliance without reading the router's detail again."""
-        known = self._memory.ports
-        if known is None and (router := self._detail()) is not None:
-            plug = probe.read_ports(self._tools, self._memory, router)
-        elif known is not None:
-            plug = known[1]
-        else:
-            return False
-        return probe.probe(self._tools, self._memory, plug.management, more=True)
-
-    def _judge(self, router: topology.RouterDetail) -> InstanceState:
-        """Name the state; before saying that NICs are wrong, make sure to know the ports."""
-        state = self._verdict(router, probe.desired(self._tools, self._memory, router))
-        if state is not InstanceState.HOTPLUG_NEEDED or self._memory.ports_read:
-            return state
-        fresh = probe.desired(self._tools, self._memory, router, fresh=True)
-        return self._verdict(router, fresh)
-
-    def _tidy(self, router: topology.RouterDetail) -> None:
-        """Delete ports that an unplugged network or an interrupted walk left behind.
-
-        Such a port keeps the tenant from deleting the network.
-        """
-        if not probe.read_ports(self._tools, self._memory, router).surplus:
-            return
-        plug = probe.read_ports(self._tools, self._memory, router, fresh=True)
-        if ports.remove_idle(self._tools.neutron, plug.surplus) < len(plug.surplus):
-            probe.read_ports(self._tools, self._memory, router, fresh=True)
-
-    def _verdict(self, router: topology.RouterDetail, desired: verdict.Desired) -> InstanceState:
-        memory = self._memory
-        server_id = memory.server.id if memory.server else None
-        return verdict.judge(
-            memory.server,
-            memory.status,
-            desired,
-            self._state,
-            answered_before=server_id is not None and memory.answered_by == server_id,
-        )
-
-    def _after_replug(self, router: topology.RouterDetail, *, held: bool) -> InstanceState:
-        self._answers()
-        if held or not self._memory.answering:
-            return InstanceState.HOTPLUG_NEEDED
-        state = self._judge(router)
-        return InstanceState.UP if state is InstanceState.CONFIGURED else state
-
     def _enter(self, state: InstanceState) -> InstanceState:
         """Remember the state and tell Neutron what changed for the tenant."""
         if state is not self._state:
@@ -328,22 +393,22 @@ class RouterInstance:
                 "instance.state router=%s from=%s to=%s", self._resource.id, self._state, state
             )
         self._state = state
-        if state is InstanceState.CONFIGURED:
+        if state in (InstanceState.CONFIGURED, InstanceState.DEGRADED):
             self._applied_generation = self.generation
-            if self._memory.status is not None:
-                self._applied_digest = self._memory.status.digest or ""
         self._tell_neutron()
         return state
 
     def _tell_neutron(self) -> None:
         """Send the status if it differs; a failure shows as a difference next time."""
-        router = self._memory.detail
+        router = self._first.detail
         if router is None:
             return
-        want = report.wanted(self._state, router, serving=self._memory.serving)
+        best = pair.best([member.view() for member in self._members])
+        state = best.state if len(self._members) > 1 and self._state in _SERVED else self._state
+        want = report.wanted(state, router, serving=best.serving)
         if want is None:
             return
-        seen = self._memory.shown or report.shown(router)
+        seen = self._first.shown or report.shown(router)
         self._owes_report = report.differs(want, seen)
         if not self._owes_report:
             return
@@ -354,7 +419,7 @@ class RouterInstance:
         except errors.ServiceError as error:
             LOG.warning("status.not_sent router=%s reason=%s", router.id, error)
             return
-        self._memory.shown = report.after(want, seen)
+        self._first.shown = report.after(want, seen)
         self._owes_report = False
 
     @contextmanager
@@ -362,6 +427,10 @@ class RouterInstance:
         """Run a verb so that only the errors of the seam leave it."""
         with failures.translated():
             yield
+
+
+# In all other states the instance itself is gone or given up, whatever a member does.
+_SERVED = frozenset(InstanceState) - {InstanceState.GONE, InstanceState.ERROR}
 
 
 def _sorted(ids: frozenset[str] | None) -> list[str] | None:

@@ -36,6 +36,9 @@ class Settings:
     proxy_ndp: bool = False
     flow_offload: bool = False
     log_json: bool = False
+    pair_affinity: str = "soft-anti-affinity"
+    cooldown_s: float = 30.0
+    cooldown_max_s: float = 900.0
 
 
 def from_conf(conf: Any) -> Settings:
@@ -58,6 +61,9 @@ def from_conf(conf: Any) -> Settings:
         proxy_ndp=conf.router.proxy_ndp,
         flow_offload=conf.router.flow_offload,
         log_json=getattr(conf, "use_json", False),  # tools have no options of logs
+        pair_affinity=conf.router.pair_affinity,
+        cooldown_s=conf.error_state_cooldown,
+        cooldown_max_s=conf.error_state_cooldown_max,
         bgp=_bgp(conf.router) if conf.router.bgp else None,
     )
 

@@ -9,7 +9,7 @@ import logging
 
 from .. import clock
 from ..clients.nova import Server
-from . import boot, names
+from . import affinity, boot, names, probe
 from .memory import Memory
 from .tools import Tools
 
@@ -20,9 +20,15 @@ LOG = logging.getLogger(__name__)
 LOST_AFTER_S = 30.0
 
 
-def servers_remain(tools: Tools, memory: Memory, router_id: str) -> bool:
-    """Ask Nova to delete what is left of the servers; return whether there was anything."""
-    found = tools.nova.servers(names.resource(router_id), names.server_prefix(router_id))
+def servers_remain(tools: Tools, memory: Memory, router_id: str, *, whole: bool) -> bool:
+    """Ask Nova to delete what is left of the servers of a member, or of the `whole` router.
+
+    Return whether there was anything.
+    """
+    if whole:
+        found = tools.nova.servers(names.resource(router_id), names.server_prefix(router_id))
+    else:
+        found = probe.own_servers(tools, router_id, memory.index)
     for server in found:
         _end(tools, memory, server, router_id)
     if not found:
@@ -46,10 +52,17 @@ def _end(tools: Tools, memory: Memory, server: Server, router_id: str) -> None:
     boot.remove(tools, server)
 
 
-def ports_remain(tools: Tools, memory: Memory, router_id: str) -> bool:
-    """Delete all ports of a router's appliance; return whether some are still held."""
+def ports_remain(tools: Tools, memory: Memory, router_id: str, *, whole: bool) -> bool:
+    """Delete the ports of a member, or of the `whole` router; return whether some are held.
+
+    The ports of a second member are what tells of a server group, so that goes before them.
+    """
     memory.ports = None
     found = tools.neutron.ports_of_router(router_id)
+    if not whole:
+        found = tuple(port for port in found if names.port_index(port.name) == memory.index)
+    if any(names.port_index(port.name) for port in found):
+        affinity.forget(tools, router_id)
     held = 0
     for port in found:
         if port.device_id and tools.nova.server(port.device_id) is not None:

@@ -93,6 +93,16 @@ class Tools:
                 self._flavor_id = self.nova.flavor_id(self.settings.flavor)
             return self._flavor_id
 
+    def wish(self, router_id: str, needed: frozenset[str], index: int = 0) -> ports.Wish:
+        """Say whose ports are wanted, and where."""
+        return ports.Wish(
+            router_id=router_id,
+            index=index,
+            needed=needed,
+            management_network_id=self.settings.management_network_id,
+            management_subnet_id=self.settings.management_subnet_id,
+        )
+
     def address_of(self, management: Port | None) -> str | None:
         """Return the address at which an appliance with this management port is reached."""
         if management is None:

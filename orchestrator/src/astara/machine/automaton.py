@@ -316,6 +316,8 @@ class Automaton:
             return frozenset({Fact.SILENT}) | given_up
         self._misses = 0
         self._patience.over("silent")
+        if state is InstanceState.DEGRADED:
+            self._boots = self._refusals = 0  # what failed is held back, and then tried anew
         if state is InstanceState.CONFIGURED:
             # Only now: what dies right after its first configuration must not boot for ever.
             self._boots = self._refusals = 0
@@ -409,6 +411,7 @@ class Automaton:
     def _rebuild(self, _action: Action) -> frozenset[Fact]:
         if not self._patience.waits("stop"):
             self._boots = 0  # whoever asks for a new server gets all attempts
+            self.instance.outdate()
         self._patience.waited_s("stop")
         return self._after_stop(self.instance.stop(final=False))
 

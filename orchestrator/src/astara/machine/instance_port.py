@@ -88,8 +88,25 @@ class PortView(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()
 
 
+class MemberView(msgspec.Struct, frozen=True):
+    """One appliance of an instance, for people; `role` is what it told last: master, backup."""
+
+    index: int
+    state: str
+    role: str = ""
+    answering: bool = False
+    server_id: str = ""
+    address: str = ""
+    digest: str = ""
+    note: str = ""  # why it is left alone or will be replaced
+
+
 class Description(msgspec.Struct, frozen=True):
-    """What is known about an instance, for people; empty where nothing is known yet."""
+    """What is known about an instance, for people; empty where nothing is known yet.
+
+    Server, address and digest are those of the appliance that serves; `members` has both of a
+    pair, and is empty otherwise.
+    """
 
     name: str = ""
     server_id: str = ""
@@ -98,10 +115,11 @@ class Description(msgspec.Struct, frozen=True):
     ports: tuple[PortView, ...] = ()
     traffic: dict[str, tuple[int, int, int, int]] = {}
     """What was read of its counters in all, by type of network: bytes and packets in, then out."""
+    members: tuple[MemberView, ...] = ()
 
 
 class Instance(typing.Protocol):
-    """What serves one resource: today one server, later a pair."""
+    """What serves one resource: one server, or a pair of them, cared for one at a time."""
 
     @property
     def resource(self) -> events.Resource:
@@ -170,6 +188,18 @@ class Instance(typing.Protocol):
         """Boot the next servers of this resource from that image; None: the configured one.
 
         Like `describe`, callable by any thread. It lasts as long as this object.
+        """
+
+    def ask_to_switch(self) -> str:
+        """Hand a pair over to its backup at the next look; return why that cannot be, else "".
+
+        Like `describe`, callable by any thread.
+        """
+
+    def outdate(self) -> None:
+        """Have all servers of a pair replaced one after the other, the backup first; no I/O.
+
+        `stop` then deletes the first, and the states after that lead to the second.
         """
 
     def begin_walk(self) -> None:

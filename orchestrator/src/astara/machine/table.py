@@ -163,7 +163,7 @@ TABLE = (
     Row(_CALC, when("CRUP", "D"), _CREATE, "there is no server"),
     Row(_CALC, when("CRUP", "UC"), _ALIVE, "look at it before anything else"),
     Row(_CALC, when("CRUP", "H"), _ALIVE, "as for one that is up: it answers", _OURS),
-    Row(_CALC, when("CRUP", "d"), _CREATE, "boot the missing half of the pair", _OURS),
+    Row(_CALC, when("CRUP", "d"), _ALIVE, "one half of a pair serves: look at both", _OURS),
     Row(
         _CALC,
         when("CRUP", "R"),
@@ -190,7 +190,8 @@ TABLE = (
         Pause.COOLDOWN,
     ),
     Row(_ALIVE, when(vm="D"), _CREATE, "the server vanished"),
-    Row(_ALIVE, when(vm="d"), _CREATE, "boot the missing half of the pair", _OURS),
+    Row(_ALIVE, when("R", "d"), _STATS, "one half serves: read its counters", _OURS),
+    Row(_ALIVE, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
     Row(_ALIVE, when(vm="R"), _STOP, "Nova calls the server failed or stopped", _OURS),
     Row(_ALIVE, when(vm="B"), _BOOT, "the server was started again behind our back", _OURS),
     Row(
@@ -247,7 +248,8 @@ TABLE = (
     Row(_CREATE, when(vm="E"), _CALC, "too many boots failed", pause=Pause.COOLDOWN),
     Row(_CREATE, when(vm="D"), _CREATE, "the boot was refused", pause=Pause.BACKOFF),
     Row(_CREATE, when("CRUDP", "BUCR"), _BOOT, "a server exists"),
-    Row(_CREATE, when("", "BUCRHdD"), _BOOT, "a server exists", _OURS),
+    Row(_CREATE, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
+    Row(_CREATE, when("", "BUCRHD"), _BOOT, "a server exists", _OURS),
     # CheckBoot
     Row(
         _BOOT,
@@ -267,7 +269,8 @@ TABLE = (
         Pause.COOLDOWN,
     ),
     Row(_BOOT, when(vm="U"), _CONFIG, "it answers: configure it"),
-    Row(_BOOT, when(vm="Hd"), _CONFIG, "it answers: configure it", _OURS),
+    Row(_BOOT, when(vm="H"), _CONFIG, "it answers: configure it", _OURS),
+    Row(_BOOT, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
     Row(
         _BOOT,
         when("", "B", Fact.OVERDUE),
@@ -313,9 +316,10 @@ TABLE = (
     Row(_CONFIG, when(vm="H"), _REPLUG, "NICs are missing or superfluous"),
     Row(_CONFIG, when("R", "C"), _STATS, "configured: read its counters"),
     Row(_CONFIG, when(vm="C"), _CALC, "configured: nothing left to do", pause=Pause.DONE),
+    Row(_CONFIG, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
     Row(
         _CONFIG,
-        when(vm="UBd"),
+        when(vm="UB"),
         _CALC,
         "not configured yet: look again",
         _FAILURE,
@@ -355,7 +359,8 @@ TABLE = (
         _OURS,
         Pause.WATCH,
     ),
-    Row(_REPLUG, when(vm="UCBd"), _CONFIG, "the NICs are right"),
+    Row(_REPLUG, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
+    Row(_REPLUG, when(vm="UCB"), _CONFIG, "the NICs are right"),
     # StopVM
     Row(
         _STOP,
@@ -419,6 +424,7 @@ TABLE = (
         Pause.COOLDOWN,
         gives_up=True,
     ),
+    Row(_STOP, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
     Row(
         _STOP,
         when(),
@@ -463,6 +469,7 @@ TABLE = (
         Pause.COOLDOWN,
         gives_up=True,
     ),
+    Row(_REBUILD, when(vm="d"), _CALC, "the other half is tried again later", _OURS, Pause.DONE),
     Row(_REBUILD, when(), _REBUILD, "Nova is deleting", pause=Pause.WATCH),
     # ClearError
     Row(
@@ -521,6 +528,11 @@ CONTRADICTIONS = (
         _REBUILD,
         when(vm="E"),
         "the design goes on deleting for ever; ERROR is left by CalcAction, after a pause",
+    ),
+    Contradiction(
+        _REBUILD,
+        when(vm="d"),
+        "the design goes on deleting; half a pair that cannot be deleted now is left for later",
     ),
     Contradiction(
         _STOP,

@@ -51,7 +51,7 @@ class InstanceState(_Described):
         "hotplug-needed",
         "The appliance answers, but its NICs are not the needed ones.",
     )
-    DEGRADED = "degraded", "One member of a pair serves, the other does not."
+    DEGRADED = "degraded", "One half of a pair serves; the other is left for later."
     GONE = "gone", "The resource does not exist in Neutron any more."
     ERROR = "error", "Given up for a while: too many failed boots, or an operator is needed."
 

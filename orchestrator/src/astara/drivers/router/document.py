@@ -58,8 +58,9 @@ def build(
     management: Nic,
     carriers: Mapping[str, Nic],
     site: Site,
+    pair: contract.HighAvailability | None = None,
 ) -> contract.Document:
-    """Return the document for ``router`` served by these NICs.
+    """Return the document for ``router`` served by these NICs, with `pair` as half of a pair.
 
     ``carriers`` maps network ids to NICs; a network without one is left out of the document, so
     that what is plugged can be served while the rest is being plugged.
@@ -90,6 +91,8 @@ def build(
             neighbor_asn=site.bgp.neighbor_asn if site.bgp else 64512,
             bgp=bgp_sessions.sessions(site.bgp, external),
             functions=sections(router, site.functions) if active else {},
+            ha_resource=pair is not None,
+            ha_config=pair,
             orchestrator=contract.Orchestrator(
                 address=site.address,
                 metadata_port=site.metadata_port,
