@@ -20,6 +20,7 @@ from .rpc import NodeSilent
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EVERY_NODE = frozenset({"poll", "workers-debug", "config-reload"})
 _RESOURCE = frozenset({"resource-update", "resource-rebuild"})
+_OF_OWNER = _RESOURCE | {"resource-switchover"}
 PAGE = 2000
 THREADS = 16
 
@@ -139,10 +140,13 @@ class Cluster:
         text = f"no {kind} has the id or name {reference}{missing}"
         raise _refuse(Code.UNKNOWN_RESOURCE, text)
 
-    def documents(self, resource_id: str) -> messages.Documents:
-        """Give the desired and the committed document; raises `Refused`."""
+    def documents(self, resource_id: str, member: int = 0) -> messages.Documents:
+        """Give the desired and the committed document; raises `Refused`.
+
+        `member` is which appliance of a pair is meant.
+        """
         detail = self.resource(resource_id)
-        answer = self._ask(detail.resource.node, messages.Compare(resource_id))
+        answer = self._ask(detail.resource.node, messages.Compare(resource_id, member=member))
         return _expect(answer, messages.Documents)
 
     def console(self, resource_id: str, lines: int) -> str:
@@ -173,7 +177,7 @@ class Cluster:
             return self._command_many(command, driver)
         resource_id = self.resolve(command.id, driver)
         chosen = msgspec.structs.replace(command, id=resource_id)
-        if command.name in _RESOURCE:
+        if command.name in _OF_OWNER:
             return (self._command_owner(chosen, driver),)
         if command.name == "resource-debug":
             self._check_kind(resource_id, driver)

@@ -33,11 +33,12 @@ _STATUS = {
     Code.NODE_SILENT: 503,
     Code.STORE_UNAVAILABLE: 503,
     Code.CLOUD_UNAVAILABLE: 502,
+    Code.NOT_NOW: 409,
     Code.INVALID: 400,
     Code.FAILED: 500,
 }
 _IMAGE_WORDS = frozenset({"--image", "--image_uuid", "--router_image_uuid"})
-_VERBS = frozenset({"update", "rebuild", "debug", "manage"})
+_VERBS = frozenset({"update", "rebuild", "switchover", "debug", "manage"})
 _KINDS = {"router": "router", "loadbalancer": "loadbalancer", "resource": ""}
 
 View = Callable[..., flask.Response]
@@ -116,8 +117,9 @@ class Views:
         return _answer(self._everyone.resource(self._everyone.resolve(ref)))
 
     def documents(self, _by: str, ref: str) -> flask.Response:
-        """Give the desired and the committed document."""
-        return _answer(self._everyone.documents(self._everyone.resolve(ref)))
+        """Give the desired and the committed document; query: member, 1 for a pair's second."""
+        member = int(flask.request.args.get("member", 0, type=int) == 1)
+        return _answer(self._everyone.documents(self._everyone.resolve(ref), member))
 
     def console(self, _by: str, ref: str) -> flask.Response:
         """Give the last lines of the console."""

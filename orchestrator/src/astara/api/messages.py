@@ -26,6 +26,7 @@ class Code(enum.StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     CLOUD_UNAVAILABLE = "cloud-unavailable"
     INVALID = "invalid"
+    NOT_NOW = "not-now"
     FAILED = "failed"
 
 
@@ -43,9 +44,9 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
 class Command(msgspec.Struct, frozen=True, tag="command"):
     """Ask a node to do something; `name` as in the commands of `astara-ctl`.
 
-    poll, workers-debug, config-reload; resource-update, resource-rebuild, resource-debug,
-    resource-manage (`id`); tenant-debug, tenant-manage (`id`); global-debug-enable,
-    global-debug-disable. `by` names who asks.
+    poll, workers-debug, config-reload; resource-update, resource-rebuild,
+    resource-switchover, resource-debug, resource-manage (`id`); tenant-debug, tenant-manage
+    (`id`); global-debug-enable, global-debug-disable. `by` names who asks.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Compare(msgspec.Struct, frozen=True, tag="compare"):
 
     id: str
     tenant_id: str = ""
+    member: int = 0  # 1: the second appliance of a pair
 
 
 class ReadConsole(msgspec.Struct, frozen=True, tag="console"):

@@ -91,8 +91,8 @@ class Node:
                 return self._show(resource_id)
             case messages.ShowNode():
                 return self._node()
-            case messages.Compare(resource_id):
-                return self._appliances.documents(resource_id)
+            case messages.Compare(resource_id, _, member):
+                return self._appliances.documents(resource_id, member)
             case messages.ReadConsole(server_id, lines):
                 return messages.Console(self._appliances.console(server_id, lines))
             case messages.ListDebug():
@@ -152,6 +152,8 @@ class Node:
                 return self._reload()
             case ["resource", "update" | "rebuild"]:
                 return self._submit(command)
+            case ["resource", "switchover"]:
+                return self._switch_over(command)
             case [("resource" | "tenant") as kind, "debug"]:
                 return self._enter(_SCOPES[kind], _needed(command), command)
             case [("resource" | "tenant") as kind, "manage"]:
@@ -207,6 +209,20 @@ class Node:
         how = f", from image {command.image_id}" if command.image_id else ""
         state = f"; it is {line.instance} now" if line is not None else ""
         text = f"{kind} {resource_id}: {action} was handed to its worker{how}{state}"
+        return self._report(Code.DONE, text, resource=line)
+
+    def _switch_over(self, command: messages.Command) -> Report:
+        resource_id = _needed(command)
+        self._check_debug(resource_id)
+        heard = self._workers.ask(worker.SwitchOver(resource_id), worker.Submitted)
+        if not heard.answers:
+            raise _unknown(resource_id, heard.faults)
+        line, refusal = heard.answers[0].resource, heard.answers[0].refusal
+        kind = line.driver if line is not None else "resource"
+        if refusal:
+            text = f"{kind} {resource_id} is not switched over: {refusal}"
+            return self._report(Code.NOT_NOW, text, resource=line)
+        text = f"{kind} {resource_id}: its active appliance is asked to hand over"
         return self._report(Code.DONE, text, resource=line)
 
     def _check_debug(self, resource_id: str) -> None:

@@ -29,7 +29,8 @@ _COMMANDS = {
     "/global/debug/enable": "Put everything into debug mode.",
     "/global/debug/disable": "End the global debug mode.",
     "/tenant/{verb}/{ref}": "debug or manage all resources of a tenant.",
-    "/{kind}/{verb}/{ref}": f"update, rebuild, debug or manage one {_KINDS}, by id or name.",
+    "/{kind}/{verb}/{ref}": f"update, rebuild, switchover, debug or manage one {_KINDS}, by id or "
+    "name.",
 }
 _REFERENCE = "#/components/schemas/{name}"
 

@@ -159,13 +159,16 @@ class _About(_Telling):
 
 _TEXTS = {
     "update": "Bring a {} to what Neutron wants now, as after an event.",
-    "rebuild": "Replace the server of a {}, healthy or not; its traffic stops meanwhile.",
+    "rebuild": "Replace the server of a {}, healthy or not; its traffic stops meanwhile, but that "
+    "of a pair, whose servers are replaced one after the other.",
+    "switchover": "Have the active appliance of a {} with ha=True hand over to the other one.",
     "debug": "Put a {} into debug mode: nothing is done to it until it is managed again.",
     "manage": "End the debug mode of a {} and reconcile it.",
 }
 _EXAMPLES = {
     "update": ("{} update my-{}", "{} update '*'"),
     "rebuild": ("{} rebuild my-{}", "{} rebuild error", "{} rebuild my-{} --image 0f3a..."),
+    "switchover": ("{} switchover my-{}", "show my-router"),
     "debug": ('{} debug my-{} --reason "looking at its BGP"',),
     "manage": ("{} manage my-{}",),
 }

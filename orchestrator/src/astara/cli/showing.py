@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ..api import messages
+from ..machine import instance_port
 from ..worker import control_protocol as worker
 from . import base
 from .base import age, short
@@ -50,7 +51,7 @@ class List(base.Lister):
         "Debug",
         "Last error",
     )
-    _more = ("Worker", "Address", "Server", "Generation", "Applied", "Digest")
+    _more = ("Worker", "Active", "Address", "Server", "Generation", "Applied", "Digest")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add filters."""
@@ -100,6 +101,7 @@ class List(base.Lister):
         if long:
             row += (
                 line.worker,
+                active_of(line),
                 line.address,
                 line.server_id,
                 line.generation,
@@ -163,12 +165,14 @@ def describe(detail: worker.ResourceDetail) -> list[str]:
         "debug": f"{line.debug} {line.debug_reason}".strip(),
         "attempts": str(line.attempts),
         "last error": f"{line.error} ({age(line.error_at)} ago)" if line.error else "",
-        "server": line.server_id,
-        "address": line.address,
+        **({} if line.members else {"server": line.server_id, "address": line.address}),
         "generation": f"{line.generation}, applied: {current}" if line.generation else "",
         "digest": line.digest,
     }
     lines = [f"{name + ':':13}{value}" for name, value in facts.items() if value]
+    if line.members:
+        lines.append("appliances (a pair):")
+    lines.extend(f"  {member_line(member)}" for member in line.members)
     if detail.ports:
         lines.append("ports:")
     for port in detail.ports:
@@ -180,6 +184,21 @@ def describe(detail: worker.ResourceDetail) -> list[str]:
     lines.append("history (oldest first):")
     lines.extend(f"  {move_line(move)}" for move in detail.moves)
     return lines
+
+
+def member_line(member: instance_port.MemberView) -> str:
+    """Give one appliance of a pair as a line: which, role, state, where."""
+    silent = "" if member.answering else "  silent"
+    note = f"  {member.note}" if member.note else ""
+    return (
+        f"{member.index}  {member.role or '-':7}{member.state:15}{member.address or '-'}  "
+        f"server {member.server_id or '-'}{silent}{note}"
+    )
+
+
+def active_of(line: worker.ResourceLine) -> str:
+    """Say which appliance of a pair is active, by its number; empty for one alone."""
+    return ",".join(str(each.index) for each in line.members if each.role == "master")
 
 
 def move_line(move: worker.MoveView) -> str:
@@ -270,11 +289,14 @@ class Diff(base.Command):
         parser = super().get_parser(prog_name)
         parser.add_argument("resource", help="id, or name where it is unambiguous")
         parser.add_argument("--context", type=int, default=3, help="lines around a difference")
+        parser.add_argument(
+            "--member", type=int, choices=[0, 1], default=0, help="which appliance of a pair"
+        )
         return parser
 
     def take_action(self, parsed: argparse.Namespace) -> int:
         """Print the difference."""
-        found = self.everyone.documents(self.everyone.resolve(parsed.resource))
+        found = self.everyone.documents(self.everyone.resolve(parsed.resource), parsed.member)
         if found.committed is None:
             print("the appliance has no committed configuration yet", file=sys.stderr)
         lines = difflib.unified_diff(

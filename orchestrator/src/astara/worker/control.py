@@ -16,9 +16,12 @@ import threading
 import typing
 
 from .. import clock, events
-from ..machine.vocabulary import Action
+from ..machine.vocabulary import Action, InstanceState
 from . import control_protocol as protocol
 from . import figures, pool, registry
+
+if typing.TYPE_CHECKING:
+    from ..machine import instance_port
 
 LOG = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ class Desk:
                 return figures.of(self._number, self._slots, certificates, left, routers=routers)
             case protocol.Submit():
                 return self._submit(question)
+            case protocol.SwitchOver(resource_id):
+                return self._switch_over(resource_id)
             case protocol.PollAll():
                 self._slots.handle(_POLL_EVERYTHING)
                 return protocol.Submitted(len(self._slots.all_slots()))
@@ -84,6 +89,18 @@ class Desk:
         LOG.info("command.taken %s=%s action=%s", slot.resource.driver, question.id, question)
         return protocol.Submitted(1, self._line(slot))
 
+    def _switch_over(self, resource_id: str) -> protocol.Answer:
+        slot = self._slots.slot(resource_id)
+        if slot is None:
+            return protocol.Unknown(resource_id)
+        refusal = slot.automaton.instance.ask_to_switch()
+        if refusal:
+            return protocol.Submitted(0, self._line(slot), refusal)
+        if not self._slots.submit(resource_id, Action.UPDATE):
+            return protocol.Unknown(resource_id)
+        LOG.info("command.taken %s=%s action=switchover", slot.resource.driver, resource_id)
+        return protocol.Submitted(1, self._line(slot))
+
     def _line(self, slot: registry.Slot) -> protocol.ResourceLine:
         machine = slot.automaton
         instance, history = machine.instance, machine.history
@@ -100,7 +117,7 @@ class Desk:
             name=known.name,
             phase=phase.value,
             state=machine.state,
-            instance=instance.state,
+            instance=_shown(instance.state, known.members),
             action=action or "",
             pending=tuple(sorted(machine.pending)),
             since=wall - (now - history.since_s),
@@ -115,6 +132,7 @@ class Desk:
             address=known.address,
             answering=instance.answering,
             held=slot.held,
+            members=known.members,
         )
 
     def _detail(self, slot: registry.Slot) -> protocol.ResourceDetail:
@@ -156,6 +174,14 @@ class Desk:
             for thread in view.threads:
                 LOG.info("worker.thread text=%s", thread)
         return view
+
+
+def _shown(
+    state: InstanceState, members: "typing.Sequence[instance_port.MemberView]"
+) -> InstanceState:
+    """Call a pair degraded while one half is well, whatever is being done to the other one."""
+    well = [each for each in members if each.state == InstanceState.CONFIGURED and each.answering]
+    return InstanceState.DEGRADED if members and len(well) == 1 else state
 
 
 def _memory_kib() -> int:

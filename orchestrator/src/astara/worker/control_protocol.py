@@ -13,7 +13,7 @@ import typing
 import msgspec
 
 from .. import clock, scheduler
-from ..machine.instance_port import PortView
+from ..machine.instance_port import MemberView, PortView
 from ..machine.vocabulary import Action
 
 MAX_QUESTION = 64 * 2**10
@@ -55,6 +55,12 @@ class Submit(msgspec.Struct, frozen=True, tag="submit"):
     image_id: str | None = None
 
 
+class SwitchOver(msgspec.Struct, frozen=True, tag="switchover"):
+    """Ask the active appliance of a pair to hand over to the other one."""
+
+    id: str
+
+
 class PollAll(msgspec.Struct, frozen=True, tag="poll"):
     """Ask for POLL on all resources of the worker."""
 
@@ -65,7 +71,9 @@ class ShowFigures(msgspec.Struct, frozen=True, tag="figures"):
     routers: bool = False
 
 
-Question = ListResources | ShowResource | ShowWorker | Submit | PollAll | ShowFigures
+Question = (
+    ListResources | ShowResource | ShowWorker | Submit | SwitchOver | PollAll | ShowFigures
+)
 
 # -- answers -------------------------------------------------------------------------------------
 
@@ -96,6 +104,7 @@ class ResourceLine(msgspec.Struct, frozen=True, tag="line"):
     address: str = ""
     answering: bool = False
     held: str = ""  # why the worker may do nothing to it now
+    members: tuple[MemberView, ...] = ()  # both appliances of a pair; empty for one alone
     debug: str = ""
     debug_reason: str = ""
 
@@ -175,10 +184,14 @@ class Figures(msgspec.Struct, frozen=True, tag="figures"):
 
 
 class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
-    """Say what was asked of how many resources, and how the last one was then."""
+    """Say what was asked of how many resources, and how the last one was then.
+
+    `refusal` says why it was not asked of the only one.
+    """
 
     count: int
     resource: ResourceLine | None = None
+    refusal: str = ""
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
