@@ -71,9 +71,7 @@ class ShowFigures(msgspec.Struct, frozen=True, tag="figures"):
     routers: bool = False
 
 
-Question = (
-    ListResources | ShowResource | ShowWorker | Submit | SwitchOver | PollAll | ShowFigures
-)
+Question = ListResources | ShowResource | ShowWorker | Submit | SwitchOver | PollAll | ShowFigures
 
 # -- answers -------------------------------------------------------------------------------------
 
