@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import assembly, logs
 from ..api import server
-from ..system import config_drive, management, management_nic, memory, netlink, tls
+from ..system import config_drive, management, management_nic, memory, netlink, privileges, tls
 from ..system.paths import Paths
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         logs.start("agent", as_json=settings.log_json, router_id=settings.router_id)
         management.check(settings)
-        device = management_nic.bring_up(settings)
         keeper = tls.Gatekeeper(paths.run_dir, _bundle(paths, required=settings.tls))
+        # From here on no drive is mounted, and nothing else is done that is not a driver's.
+        privileges.give_up()
+        device = management_nic.bring_up(settings)
         listeners = server.open_listeners(settings, device)
     except (
         management.ManagementError,

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from ...system import files
+from ...system import files, sysctl
 from .. import base
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ class HostnameDriver:
         if change.hosts_file is not None:
             files.write_file(self._hosts_file, change.hosts_file)
         if change.kernel is not None:
-            socket.sethostname(change.kernel)
+            # sethostname(2) would need CAP_SYS_ADMIN.
+            sysctl.put("kernel/hostname", change.kernel)
 
     def verify(self, desired: Names) -> None:
         """Raise VerifyFailed when name or files differ."""
