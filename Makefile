@@ -52,7 +52,7 @@ docs: ## Write the generated reference pages
 chaos: setup ## Break the cloud at random for about ten minutes and see it come right (root; SEED=, FAULTS=, ARGS="--json FILE")
 	$(PYTHON) tests/chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
-bench: setup ## Measure the data plane against its peers (root, namespaces; QUICK=1 for a glance)
+bench: setup ## Measure against peers and write docs/benchmarks.md (root, namespaces; QUICK=1 for a glance)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(ARGS)
 
 scale: setup ## Measure the orchestrator with 1,000 and 10,000 simulated routers (root, namespaces; ARGS="--routers 2000")

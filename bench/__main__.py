@@ -1,6 +1,6 @@
 """Run benchmarks side by side and keep their results.
 
-    python -m bench [TOPIC...] [--quick] [--keep DIRECTORY]
+    python -m bench [TOPIC...] [--quick] [--keep DIRECTORY] [--page]
 
 Needs root and the repository's environment; runs in namespaces of its own (see `arena`).
 """
@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 
-from . import arena, report
+from . import arena, page, report
 
 TOPICS = ("forwarding", "apply", "dhcp", "agent")
 
@@ -26,7 +26,13 @@ def main() -> None:
         "--quick", action="store_true", help="fewer sizes and rounds, results not kept"
     )
     parser.add_argument("--keep", type=pathlib.Path, default=None, help="where to write JSON")
+    parser.add_argument(
+        "--page", action="store_true", help=f"write {page.PAGE.name} from kept results, and end"
+    )
     options = parser.parse_args()
+    if options.page:
+        page.write()
+        return
     arena.enter()
     for topic in options.topics or TOPICS:
         module = importlib.import_module(f"bench.{topic}")
@@ -34,6 +40,8 @@ def main() -> None:
         print(f"\n== {topic}\n", *(f"\n{text}\n" for text in module.shown(result)), flush=True)
         if options.keep or not options.quick:
             report.write(topic, result, options.keep or report.RESULTS)
+            if not options.keep:
+                page.write()
     # Namespaces and processes end with us; threads of measured code must not hold that up.
     sys.stdout.flush()
     os._exit(0)

@@ -7,7 +7,6 @@ and the file on disk. Memory is read from /proc after each size.
 
 import functools
 import http.client
-import json
 import pathlib
 import subprocess
 import sys
@@ -161,5 +160,5 @@ def shown(result: dict[str, Any]) -> Sequence[str]:
         "all_pss_mib",
     )
     memory = [{name: item[name] for name in names} for item in result["memory"]]
-    last = json.dumps(result["memory"][-1]["processes"])
-    return [report.table(list(pushes.values())), report.table(memory), last]
+    last = result["memory"][-1]["processes"]
+    return [report.table(list(pushes.values())), report.table(memory), report.table(last)]
