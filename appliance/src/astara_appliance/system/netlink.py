@@ -27,6 +27,7 @@ _ARPHRD_ETHER = 1
 _IFF_UP = 1
 _RT_TABLE_MAIN = 254
 _RTNH_F_ONLINK = 4
+_RT_SCOPE_LINK = 253
 
 BOOT_PROTOCOL = 3
 """RTPROT_BOOT: routes set up at boot, of management."""
@@ -73,8 +74,8 @@ class Link:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Nexthop:
-    """Where a route leads; `onlink` says that the gateway answers there whatever the addresses
-    say.
+    """Where a route leads; without a gateway, its destinations are on the device's own link.
+    `onlink` says that the gateway answers there whatever the addresses say.
     """
 
     gateway: str
@@ -193,11 +194,8 @@ class Netlink:
         indexes = self._ipr.link_lookup(ifname=hop.device)
         if not indexes:
             raise NetlinkRefused(f"route via {hop.gateway} on {hop.device}", errno.ENODEV)
-        return {
-            "gateway": hop.gateway,
-            "oif": indexes[0],
-            "flags": _RTNH_F_ONLINK if hop.onlink else 0,
-        }
+        way = {"gateway": hop.gateway} if hop.gateway else {"scope": _RT_SCOPE_LINK}
+        return {**way, "oif": indexes[0], "flags": _RTNH_F_ONLINK if hop.onlink else 0}
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ class FirewallDriver:
         """Compute the table for `document`."""
         of = links.links(document, facts)
         needs = self._needs(document)
-        rules = skeleton.text(self._offloaded(of) if document.flow_offload else ())
+        rules = skeleton.text(self._offloaded(of) if _may_offload(document) else ())
         return Desired(rules, elements(document, of, self._management(facts), needs))
 
     def check(self, desired: Desired) -> None:
@@ -232,6 +232,12 @@ class FirewallDriver:
             rules, now = rules_digest(listing), clock.now()
             record = {"skeleton": change.replaces, "rules": rules, "loaded_at": now}
             files.write_file(self._loaded, json.dumps(record), 0o600)
+
+
+def _may_offload(document: "Document") -> bool:
+    """Tell whether flows may bypass the rules: those that are counted or held back may not."""
+    watched = document.rate_limits or document.metering_labels or document.labels
+    return document.flow_offload and not watched
 
 
 def rules_digest(listing: Mapping[str, Any]) -> str:

@@ -164,18 +164,26 @@ def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, 
     }
     if document.enable_snat:
         found["snat_address"] = {
-            f"{_quoted(link.device)} : {link.v4[0].ip}" for link in external if link.v4
+            f"{_quoted(link.device)} : {_outgoing(link, document)}" for link in external if link.v4
         }
     else:
         found["unnatted_if"] = {_quoted(link.device) for link in external}
-    outside = [own for link in external for own in link.v4]
+    outside = [link for link in external if link.v4]
     if outside:
+        hairpin = _outgoing(outside[0], document)
         # Hairpin traffic needs this also where SNAT is off: between two machines of one network
         # the answer would otherwise not come back through us.
-        found["hairpin_address"] = {
-            f"{_quoted(link.device)} : {outside[0].ip}" for link in internal
-        }
+        found["hairpin_address"] = {f"{_quoted(link.device)} : {hairpin}" for link in internal}
     return found
+
+
+def _outgoing(link: links.Link, document: "Document") -> str:
+    """Return the address under which machines leave by `link`: one that the gateway has for its
+    neighbour, where there are several.
+    """
+    gateway = document.default_v4_gateway
+    near = [own for own in link.v4 if gateway and ipaddress.ip_address(gateway) in own.network]
+    return str((*near, *link.v4)[0].ip)
 
 
 def _forwardings(document: "Document") -> dict[str, set[str]]:

@@ -1,10 +1,11 @@
 """Decide which routes the appliance has beside the connected ones, and what has to change.
 
-Pure. Three sources, the first that names a destination wins:
+Pure. Four sources, the first that names a destination wins:
 
 1. the router's extra routes (`static_routes`); several next hops for one destination share the
-load; 2. the default gateways of the external networks; 3. host routes of the subnets, as their
-hosts have them.
+load; 2. the default gateways of the external networks; 3. the other subnets of external networks,
+whose hosts are neighbours although the router has no address there; 4. host routes of the subnets,
+as their hosts have them.
 
 A next hop must be in a network that the appliance is connected to (never management); a route
 whose next hop is not, or is the appliance itself, is left out and told in `skipped`: one odd host
@@ -90,6 +91,7 @@ def plan_router(document: Document, facts: base.Facts) -> Desired:
     for found in (
         _extra_routes(document, connected, skipped),
         default_routes(document, facts),
+        _other_subnets(document, facts),
         _host_routes(document, connected, skipped),
     ):
         for route in found:
@@ -189,6 +191,19 @@ def _default_route(network: Network, gateway: _Address, facts: base.Facts) -> Ro
         nexthops=(Nexthop(str(gateway), device, onlink=not near and not gateway.is_link_local),),
         source=str(usable[0].ip) if usable else None,
     )
+
+
+def _other_subnets(document: Document, facts: base.Facts) -> Iterator[Route]:
+    for network in document.networks:
+        if network.network_type != "external" or network.interface.state != "up":
+            continue
+        device = facts.nic(network.interface).device
+        own = [ipaddress.ip_interface(text) for text in network.interface.addresses]
+        own = [address for address in own if not address.ip.is_link_local]
+        for cidr in (ipaddress.ip_network(subnet.cidr) for subnet in network.subnets):
+            usable = [address.ip for address in own if address.version == cidr.version]
+            if usable and not any(address in cidr for address in usable):
+                yield Route(str(cidr), (Nexthop("", device),), str(usable[0]))
 
 
 def _extra_routes(
