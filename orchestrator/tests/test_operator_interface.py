@@ -312,3 +312,13 @@ def test_the_sample_configuration_is_current(tmp_path):
     assert out.read_text() == kept.read_text(), (
         "run: oslo-config-generator --config-file deploy/astara/sample-generator.conf"
     )
+
+
+def test_a_broker_that_is_away_is_told_of_and_not_waited_for(tmp_path):
+    file = tmp_path / "orchestrator.ini"
+    # Port 1 is nobody's.
+    file.write_text("[DEFAULT]\ntransport_url = rabbit://u:p@127.0.0.1:1/\n")
+    argv = [sys.executable, "-m", "astara.cmd.ctl", "--config-file", str(file), "list"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "the message broker of transport_url does not answer (127.0.0.1:1" in done.stderr

@@ -5,6 +5,7 @@ oslo.messaging.
 """
 
 import logging
+import socket
 import typing
 
 import msgspec
@@ -19,6 +20,8 @@ LOG = logging.getLogger(__name__)
 TOPIC = "astara-operator"  # not `astara`: queues of notifications are called `astara.<host>`
 VERSION = "1.0"
 THREADS = 4
+AMQP_PORT = 5672
+REACH_TIMEOUT_S = 3.0
 
 
 class NodeSilent(Exception):
@@ -76,9 +79,26 @@ class Caller:
             transport, _target(conf, oslo_messaging), timeout=timeout_s
         )
         self._transport = transport
+        self._hosts = oslo_messaging.TransportURL.parse(conf).hosts
+
+    def _reach(self) -> None:
+        """Raise `NodeSilent` if no broker is there: oslo.messaging would wait for ever."""
+        faults = []
+        for each in self._hosts:
+            where = (each.hostname, each.port or AMQP_PORT)
+            try:
+                socket.create_connection(where, REACH_TIMEOUT_S).close()
+            except OSError as fault:
+                faults.append(f"{where[0]}:{where[1]}: {fault}")
+            else:
+                return
+        if faults:
+            told = "; ".join(faults)
+            raise NodeSilent(f"the message broker of transport_url does not answer ({told})")
 
     def ask(self, host: str | None, question: messages.Question) -> messages.Answer:
         """Ask a node, or any node; raises `NodeSilent`."""
+        self._reach()
         client = self._client.prepare(server=host) if host else self._client
         try:
             answer = client.call({}, "ask", question=messages.encode(question))
