@@ -1,7 +1,9 @@
-"""Every TCP port of every address of the appliance, from a tenant, another tenant and the world.
+"""Every port of every address of the appliance, from a tenant, another tenant and the world.
 
-SYNs are written to raw sockets, so that 65,535 ports take a second or two; what answers with a
-SYN and an ACK is open. Only DNS answers tenants, nothing answers the world.
+TCP: SYNs are written to raw sockets, so that 65,535 ports take a second or two; what answers with
+a SYN and an ACK is open. UDP: what answers nothing may listen all the same, so the appliance's
+kernel is asked how many datagrams came as far as a socket, or would have, had there been one. Only
+DNS and DHCP take anything from tenants, nothing from the world.
 """
 
 import contextlib
@@ -144,34 +146,84 @@ def world(shared_appliance_host):
         ),
     ]
     host.push(host.document(networks, default_v4_gateway=OUTSIDE))
+    machines["appliance"] = host
     return machines
 
 
-@pytest.mark.parametrize(
-    ("machine", "target", "allowed"),
-    [
-        ("blue", "192.168.0.1", DNS),
-        ("blue", "2001:db8:0:b::1", DNS),
-        ("blue", "fe80::b%eth0", DNS),
-        ("blue", "192.168.1.1", DNS),
-        ("blue", "2001:db8:0:c::1", DNS),
-        ("blue", GATEWAY, set()),
-        ("blue", GATEWAY_V6, set()),
-        ("blue", MANAGEMENT, set()),
-        ("red", "192.168.0.1", DNS),
-        ("red", MANAGEMENT, set()),
-        ("outside", GATEWAY, set()),
-        ("outside", GATEWAY_V6, set()),
-        ("outside", "fe80::e%eth0", set()),
-        ("outside", "192.168.0.1", set()),
-        ("outside", "2001:db8:0:b::1", set()),
-        ("outside", MANAGEMENT, set()),
-    ],
-)
-def test_no_tcp_port_answers_but_dns_to_tenants(world, machine, target, allowed):
+TARGETS = [
+    ("blue", "192.168.0.1"),
+    ("blue", "2001:db8:0:b::1"),
+    ("blue", "fe80::b%eth0"),
+    ("blue", "192.168.1.1"),
+    ("blue", "2001:db8:0:c::1"),
+    ("blue", GATEWAY),
+    ("blue", GATEWAY_V6),
+    ("blue", MANAGEMENT),
+    ("red", "192.168.0.1"),
+    ("red", MANAGEMENT),
+    ("outside", GATEWAY),
+    ("outside", GATEWAY_V6),
+    ("outside", "fe80::e%eth0"),
+    ("outside", "192.168.0.1"),
+    ("outside", "2001:db8:0:b::1"),
+    ("outside", MANAGEMENT),
+]
+SERVED = {"192.168.0.1", "2001:db8:0:b::1", "fe80::b%eth0", "192.168.1.1", "2001:db8:0:c::1"}
+
+
+@pytest.mark.parametrize(("machine", "target"), TARGETS)
+def test_no_tcp_port_answers_but_dns_to_tenants(world, machine, target):
+    allowed = DNS if machine != "outside" and target in SERVED else set()
     assert Scan(world[machine], target).run() <= allowed
 
 
 def test_scan_finds_what_is_open(world):
     assert Scan(world["blue"], "192.168.0.1").run() == DNS
     assert Scan(world["blue"], "fe80::b%eth0").run() == DNS
+
+
+def taken(host):
+    """How many datagrams came as far as a socket of the appliance, or found none there."""
+    words = host.execute("cat", "/proc/net/snmp").split()
+    at = [place for place, word in enumerate(words) if word == "Udp:"][1]
+    arrived, nobody, errors = (int(word) for word in words[at + 1 : at + 4])
+    found = dict(line.split() for line in host.execute("cat", "/proc/net/snmp6").splitlines())
+    six = ("Udp6InDatagrams", "Udp6NoPorts", "Udp6InErrors")
+    return arrived + nobody + errors + sum(int(found[name]) for name in six)
+
+
+def send_everywhere(machine, target, ports):
+    """Send a datagram to each port; return how many could be sent."""
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    sender = machine.inside(lambda: socket.socket(family, socket.SOCK_DGRAM))
+    place = machine.inside(lambda: socket.getaddrinfo(target, 1, family, socket.SOCK_DGRAM)[0][4])
+    sent = 0
+    with contextlib.closing(sender):
+        for port in ports:
+            try:
+                sender.sendto(b"?", (place[0], port, *place[2:]))
+                sent += 1
+            except OSError as error:
+                if "nreachable" in str(error):
+                    return sent  # no way to it at all
+                raise
+    return sent
+
+
+@pytest.mark.parametrize(("machine", "target"), TARGETS)
+def test_no_udp_port_takes_anything_but_dns_and_dhcp_of_tenants(world, machine, target):
+    # On an address of the router that is not on the tenant's own network nobody listens, either.
+    served = {53, 67, 547} if machine != "outside" and target != MANAGEMENT else set()
+    before = taken(world["appliance"])
+    send_everywhere(world[machine], target, (p for p in range(1, 65536) if p not in served))
+    assert taken(world["appliance"]) == before
+
+
+def test_udp_scan_finds_what_is_open(world):
+    before = taken(world["appliance"])
+    assert send_everywhere(world["blue"], "192.168.0.1", [53]) == 1
+    assert send_everywhere(world["blue"], "fe80::b%eth0", [53]) == 1
+    deadline = time.monotonic() + 30
+    while taken(world["appliance"]) < before + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
