@@ -104,7 +104,7 @@ def test_the_orchestrator_has_a_broker_user_of_its_own(cloud):
 
 def test_neutron_runs_the_router_plugin_with_segments(cloud):
     plugins = parsed(neutron.neutron_conf(cloud))["DEFAULT"]["service_plugins"].split(",")
-    assert plugins == ["astara_router", "segments"]
+    assert plugins[:2] == ["astara_router", "segments"]
 
 
 def test_the_agent_calls_no_sudo(cloud):

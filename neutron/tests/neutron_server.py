@@ -25,11 +25,18 @@ from neutron.db.migration.models import head  # noqa: E402
 from neutron.pecan_wsgi import app as neutron_app  # noqa: E402
 from neutron_lib.callbacks import events, registry, resources  # noqa: E402
 from neutron_lib.db import api as db_api  # noqa: E402
+from neutron_vpnaas.db.models import head as vpn_head  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_messaging.notify import _impl_test  # noqa: E402
 
 OURS = ("astara_router",)
-SERVICES = ("astara_port_forwarding", "astara_conntrack_helper", "qos", "astara_metering")
+SERVICES = (
+    "vpnaas",
+    "astara_port_forwarding",
+    "astara_conntrack_helper",
+    "qos",
+    "astara_metering",
+)
 CONFIGURATION = """
 [DEFAULT]
 core_plugin = ml2
@@ -52,6 +59,8 @@ type_drivers = local,flat
 project_network_types = local
 mechanism_drivers =
 extension_drivers = port_security,tag_ports_during_bulk_creation,dns,qos
+[service_providers]
+service_provider = VPN:astara:astara_neutron.vpn_driver.VpnDriver:default
 [astara]
 service_project_id = {service_project_id}
 [quotas]
@@ -86,7 +95,8 @@ def configure(state_dir, router_plugin, service_project_id):
 
 def build():
     engine = db_api.get_context_manager().writer.get_engine()
-    head.get_metadata().create_all(engine)
+    for models in (head, vpn_head):
+        models.get_metadata().create_all(engine)
     sa.event.listen(engine, "before_cursor_execute", count_statement)
     registry.subscribe(collect_port_deletion, resources.PORT, events.BEFORE_RESPONSE)
     api = neutron_app.v2_factory({})

@@ -15,7 +15,7 @@ from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.plugins import directory
 
 from . import facts, policies, status, view
-from .queries import allocations, routers, statuses, views
+from .queries import allocations, routers, statuses, views, vpn
 
 #: Query parameters of the list, and the columns they select by; the API layer refuses others.
 _FILTERS = {"id": "id", "project_id": "project_id", "tenant_id": "project_id"}
@@ -105,6 +105,8 @@ class ApplianceApiMixin:
                 current = statuses.of_floatingips(session, router_id)
                 for new, ids in status.moves(current, report.floatingips).items():
                     statuses.set_floatingips(session, ids, new)
+            if report.ipsec_site_connections is not None:
+                vpn.set_statuses(session, router_id, report.ipsec_site_connections)
             if report.ports is None:
                 return {}
             return status.changes(statuses.of_ports(session, router_id), report.ports)

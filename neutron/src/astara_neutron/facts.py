@@ -4,7 +4,7 @@ Plain frozen data: `queries` fills it from the database, `generation` hashes it,
 into the API's answer. Nothing here reads or writes anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,44 @@ class PortTally:
 
 
 @dataclass(frozen=True, slots=True)
+class VpnPolicy:
+    """What an IKE or IPsec policy says, in Neutron's words; empty what it has nothing of."""
+
+    encryption_algorithm: str
+    auth_algorithm: str
+    pfs: str
+    lifetime_units: str
+    lifetime_value: int
+    ike_version: str = ""
+    phase1_negotiation_mode: str = ""
+    transform_protocol: str = ""
+    encapsulation_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IpsecSiteConnection:
+    """An IPsec connection of a VPN service of a router; it is up if both are."""
+
+    id: str
+    router_id: str
+    status: str
+    admin_state_up: bool
+    peer_address: str
+    peer_id: str
+    local_id: str
+    psk: str = field(repr=False)
+    mtu: int
+    initiator: str
+    dpd_action: str
+    dpd_interval: int
+    dpd_timeout: int
+    local_cidrs: tuple[str, ...]
+    peer_cidrs: tuple[str, ...]
+    ikepolicy: VpnPolicy
+    ipsecpolicy: VpnPolicy
+
+
+@dataclass(frozen=True, slots=True)
 class RouterView:
     """One router with all that its appliance depends on, from one consistent read."""
 
@@ -201,3 +239,4 @@ class RouterView:
     gateway_rate_limits: tuple[RateLimit, ...] = ()
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
     metering_labels: tuple[MeteringLabel, ...] = ()
+    ipsec_site_connections: tuple[IpsecSiteConnection, ...] = ()

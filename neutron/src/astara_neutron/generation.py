@@ -49,6 +49,7 @@ def generation(view: facts.RouterView) -> str:
         "gateway_rate_limits": sorted(view.gateway_rate_limits),
         "conntrack_helpers": sorted(view.conntrack_helpers),
         "metering_labels": _by_id(view.metering_labels),
+        "ipsec_site_connections": _by_id(view.ipsec_site_connections),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_values)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

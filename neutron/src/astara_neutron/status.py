@@ -4,7 +4,7 @@ The `dhrouterstatus` extension parses reports with it, and the API plug-in asks 
 floating IPs have to change. It decides; it never writes.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 ACTIVE = "ACTIVE"
@@ -14,7 +14,8 @@ ERROR = "ERROR"
 ROUTER_STATUSES = (ACTIVE, BUILD, DOWN, ERROR)
 
 #: `id` is what clients that send a whole resource back include.
-_KEYS = ("status", "ports", "floatingips")
+_KEYS = ("status", "ports", "floatingips", "ipsec_site_connections")
+_CONNECTION_STATUSES = (ACTIVE, DOWN, ERROR)
 _IGNORED = ("id",)
 
 
@@ -29,6 +30,7 @@ class StatusReport:
     status: str | None = None
     ports: frozenset[str] | None = None
     floatingips: frozenset[str] | None = None
+    ipsec_site_connections: Mapping[str, str] | None = None
 
 
 def parse_report(body: object) -> StatusReport:
@@ -46,6 +48,7 @@ def parse_report(body: object) -> StatusReport:
         status=_router_status(report["status"]) if "status" in report else None,
         ports=_ids("ports", report.get("ports")),
         floatingips=_ids("floatingips", report.get("floatingips")),
+        ipsec_site_connections=_connections(report.get("ipsec_site_connections")),
     )
 
 
@@ -75,6 +78,17 @@ def _router_status(value: object) -> str:
         allowed = ", ".join(ROUTER_STATUSES)
         raise BadReportError(f"Invalid router status {value!r}; allowed are {allowed}")
     return str(value)
+
+
+def _connections(value: object) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(
+        isinstance(key, str) and item in _CONNECTION_STATUSES for key, item in value.items()
+    ):
+        allowed = ", ".join(_CONNECTION_STATUSES)
+        raise BadReportError(f"ipsec_site_connections must map ids to one of {allowed}")
+    return value
 
 
 def _ids(key: str, value: object) -> frozenset[str] | None:

@@ -20,6 +20,7 @@ DETAILS = frozenset(
         "gateway_rate_limits",
         "conntrack_helpers",
         "metering_labels",
+        "ipsec_site_connections",
     }
 )
 
@@ -53,6 +54,9 @@ def detail(
         "gateway_rate_limits": [dataclasses.asdict(item) for item in view.gateway_rate_limits],
         "conntrack_helpers": [dataclasses.asdict(item) for item in view.conntrack_helpers],
         "metering_labels": [dataclasses.asdict(item) for item in view.metering_labels],
+        "ipsec_site_connections": [
+            _without(item, "router_id") for item in view.ipsec_site_connections
+        ],
     }
 
 
@@ -67,7 +71,12 @@ def _network(
 
 
 def _without(
-    item: facts.PortFacts | facts.SubnetFacts | facts.FloatingIpFacts | facts.Allocation, key: str
+    item: facts.PortFacts
+    | facts.SubnetFacts
+    | facts.FloatingIpFacts
+    | facts.Allocation
+    | facts.IpsecSiteConnection,
+    key: str,
 ) -> dict[str, object]:
     content = dataclasses.asdict(item)
     del content[key]

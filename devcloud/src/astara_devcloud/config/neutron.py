@@ -15,6 +15,7 @@ SERVICE_PLUGINS = (
     "astara_conntrack_helper",
     "astara_metering",
     "qos",
+    "vpnaas",
 )
 PRIVSEP_SECTIONS = (
     "privsep",
@@ -67,6 +68,9 @@ def neutron_conf(cloud: settings.Settings) -> str:
             "ml2_type_flat": {"flat_networks": settings.PHYSICAL_NETWORK},
             "ml2_type_vxlan": {"vni_ranges": "1:65535"},
             "securitygroup": {"enable_security_group": True, "firewall_driver": "openvswitch"},
+            "service_providers": {
+                "service_provider": "VPN:astara:astara_neutron.vpn_driver.VpnDriver:default"
+            },
             "quotas": {
                 f"quota_{resource}": -1
                 for resource in (

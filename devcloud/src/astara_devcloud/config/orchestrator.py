@@ -46,6 +46,7 @@ def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> st
                 "image_uuid": known.appliance_image_id,
                 "instance_flavor": known.appliance_flavor_id,
                 "mgt_service_port": 5000,
+                "functions": "ipsec",
             },
             "keystone_authtoken": ini.password_auth(cloud, "astara", credentials.astara),
             "audit": {"interval": 30},

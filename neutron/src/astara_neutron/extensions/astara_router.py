@@ -44,6 +44,7 @@ ATTRIBUTES = {
         "gateway_rate_limits": _shown(),
         "conntrack_helpers": _shown(),
         "metering_labels": _shown(),
+        "ipsec_site_connections": _shown(),
     }
 }
 

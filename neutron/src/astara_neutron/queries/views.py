@@ -6,7 +6,7 @@ Called by the API plug-in, for a page of routers and for a single one.
 from typing import Any
 
 from .. import facts
-from . import grouping, networks, ports, routers, services
+from . import grouping, networks, ports, routers, services, vpn
 
 
 def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
@@ -27,6 +27,7 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
         services.conntrack_helpers(session, ids),
         services.metering_labels(session, ids),
     )
+    connections = vpn.connections(session, ids)
 
     def view(router: facts.RouterFacts) -> facts.RouterView:
         mine = ports_of.get(router.id, ())
@@ -42,6 +43,7 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
             gateway_rate_limits=limits.get(router.id, ()),
             conntrack_helpers=helpers.get(router.id, ()),
             metering_labels=labels.get(router.id, ()),
+            ipsec_site_connections=connections.get(router.id, ()),
         )
 
     return [view(router) for router in found]

@@ -188,6 +188,7 @@ class Neutron:
         status: str,
         ports: Sequence[str] | None = None,
         floatingips: Sequence[str] | None = None,
+        connections: Mapping[str, str] | None = None,
     ) -> bool:
         """Report a router's status and what is served now; False when the router is gone."""
         wanted: dict[str, Any] = {"status": status}
@@ -195,6 +196,8 @@ class Neutron:
             wanted["ports"] = list(ports)
         if floatingips is not None:
             wanted["floatingips"] = list(floatingips)
+        if connections is not None:
+            wanted["ipsec_site_connections"] = dict(connections)
         path = f"/v2.0/dhrouterstatus/{router_id}"
         try:
             self._service.call("PUT", path, body={"routerstatus": wanted})

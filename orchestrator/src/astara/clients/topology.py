@@ -157,6 +157,45 @@ class FloatingIp(_Struct, frozen=True):
     rate_limits: tuple[RateLimit, ...] = ()
 
 
+class VpnPolicy(_Struct, frozen=True):
+    """An IKE or an IPsec policy, in Neutron's words."""
+
+    encryption_algorithm: str
+    auth_algorithm: str
+    pfs: str
+    lifetime_units: str = "seconds"
+    lifetime_value: int = 3600
+    ike_version: str = ""
+    phase1_negotiation_mode: str = ""
+    transform_protocol: str = ""
+    encapsulation_mode: str = ""
+
+
+class IpsecSiteConnection(_Struct, frozen=True):
+    """An IPsec connection of the router."""
+
+    id: str
+    peer_address: str
+    peer_id: str
+    psk: str
+    ikepolicy: VpnPolicy
+    ipsecpolicy: VpnPolicy
+    local_cidrs: tuple[str, ...]
+    peer_cidrs: tuple[str, ...]
+    local_id: str = ""
+    status: str = ""
+    admin_state_up: bool = True
+    mtu: int = 1500
+    initiator: str = "bi-directional"
+    dpd_action: str = "hold"
+    dpd_interval: int = 30
+    dpd_timeout: int = 120
+
+    def __repr__(self) -> str:
+        """Leave the pre-shared key out of logs and tracebacks."""
+        return f"IpsecSiteConnection(id={self.id!r})"
+
+
 class RouterDetail(RouterSummary, frozen=True):
     """All that an appliance has to know about its router, read at one moment."""
 
@@ -169,3 +208,4 @@ class RouterDetail(RouterSummary, frozen=True):
     gateway_rate_limits: tuple[RateLimit, ...] = ()
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
     metering_labels: tuple[MeteringLabel, ...] = ()
+    ipsec_site_connections: tuple[IpsecSiteConnection, ...] = ()

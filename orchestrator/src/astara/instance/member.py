@@ -7,6 +7,7 @@ remembers its state. It is given the router's detail and tells nobody but the lo
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from .. import clock
 from ..clients import errors, topology
@@ -32,6 +33,7 @@ class Member:
         self.outdated = False  # to be replaced although it may be healthy
         self._router_id = router_id
         self._tools = tools
+        self._functions: dict[str, Any] = {}  # what they told when Neutron's view was made
         self._held_until_s = 0.0
         self._holds = 0
 
@@ -81,7 +83,8 @@ class Member:
         if role != self.memory.role:
             LOG.info("member.role router=%s server=%s from=%s to=%s", *self._names, role,
                      self.memory.role)  # fmt: skip
-        return verdict.answers(status, as_before) is self.state
+        as_told = status.functions == self._functions
+        return as_told and verdict.answers(status, as_before) is self.state
 
     def boot(self, router: topology.RouterDetail) -> bool:
         """Make or find a server; return False if a usable one was there already."""
@@ -223,3 +226,4 @@ class Member:
             self._holds, self._held_until_s = 0, 0.0
             if self.memory.status is not None:
                 self.digest = self.memory.status.digest or ""
+                self._functions = self.memory.status.functions

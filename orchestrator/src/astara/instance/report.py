@@ -5,10 +5,12 @@ fail a walk: what could not be sent differs from Neutron's view again next time.
 instance after each verb.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..clients import topology
-from ..drivers.router import needs
+from ..drivers.router import ipsec, needs
 from ..machine.vocabulary import InstanceState
 
 _STATUS = {
@@ -35,10 +37,20 @@ class Report:
     status: str
     ports: frozenset[str] | None
     floatingips: frozenset[str] | None
+    connections: Mapping[str, str] | None = None
+    """Status of IPsec connections by id; None where there are none."""
 
 
-def wanted(state: InstanceState, router: topology.RouterDetail, *, serving: bool) -> Report | None:
+def wanted(
+    state: InstanceState,
+    router: topology.RouterDetail,
+    *,
+    serving: bool,
+    functions: Mapping[str, Any] | None = None,
+) -> Report | None:
     """Return what Neutron should show for a router in this state; None: nothing to say.
+
+    `functions` is what the appliance's network functions tell of themselves, None if it is silent.
 
     An appliance that serves its last document and is about to get a newer one is no news: the
     tenant would see each of its changes as an outage.
@@ -48,14 +60,21 @@ def wanted(state: InstanceState, router: topology.RouterDetail, *, serving: bool
         return None
     if state in _NOTHING_RUNS or not router.admin_state_up:
         shown = "DOWN" if not router.admin_state_up and status == "ACTIVE" else status
-        return Report(shown, frozenset(), frozenset())
+        return Report(shown, frozenset(), frozenset(), _connections(router, {}))
     if state is not InstanceState.CONFIGURED:
         return Report(status, None, None)
     return Report(
         status,
         frozenset(port.id for port in needs.logical_ports(router)),
         frozenset(fip.id for fip in needs.associated_floatingips(router)),
+        None if functions is None else _connections(router, functions),
     )
+
+
+def _connections(
+    router: topology.RouterDetail, functions: Mapping[str, Any]
+) -> Mapping[str, str] | None:
+    return ipsec.statuses(router, functions) if router.ipsec_site_connections else None
 
 
 def shown(router: topology.RouterDetail) -> Report:
@@ -66,6 +85,7 @@ def shown(router: topology.RouterDetail) -> Report:
         frozenset(
             fip.id for fip in needs.associated_floatingips(router) if fip.status == "ACTIVE"
         ),
+        {item.id: item.status for item in router.ipsec_site_connections},
     )
 
 
@@ -75,6 +95,7 @@ def differs(want: Report, seen: Report) -> bool:
         want.status != seen.status
         or (want.ports is not None and want.ports != seen.ports)
         or (want.floatingips is not None and want.floatingips != seen.floatingips)
+        or (want.connections is not None and want.connections != seen.connections)
     )
 
 
@@ -84,4 +105,5 @@ def after(want: Report, seen: Report) -> Report:
         want.status,
         seen.ports if want.ports is None else want.ports,
         seen.floatingips if want.floatingips is None else want.floatingips,
+        seen.connections if want.connections is None else want.connections,
     )

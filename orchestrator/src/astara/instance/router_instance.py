@@ -8,6 +8,7 @@ a time. Called by one thread at a time; see ``machine.instance_port``.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from .. import clock, events
 from ..clients import errors, topology
@@ -405,7 +406,7 @@ class RouterInstance:
             return
         best = pair.best([member.view() for member in self._members])
         state = best.state if len(self._members) > 1 and self._state in _SERVED else self._state
-        want = report.wanted(state, router, serving=best.serving)
+        want = report.wanted(state, router, serving=best.serving, functions=self._functions())
         if want is None:
             return
         seen = self._first.shown or report.shown(router)
@@ -414,13 +415,23 @@ class RouterInstance:
             return
         try:
             self._tools.neutron.set_router_status(
-                router.id, want.status, _sorted(want.ports), _sorted(want.floatingips)
+                router.id,
+                want.status,
+                _sorted(want.ports),
+                _sorted(want.floatingips),
+                want.connections,
             )
         except errors.ServiceError as error:
             LOG.warning("status.not_sent router=%s reason=%s", router.id, error)
             return
         self._first.shown = report.after(want, seen)
         self._owes_report = False
+
+    def _functions(self) -> dict[str, Any] | None:
+        """Return what the network functions of the member that serves tell; None if silent."""
+        told = [member.memory.status for member in self._members if member.memory.status]
+        masters = [status for status in told if status.role in ("master", "single")]
+        return masters[0].functions if masters else None
 
     @contextmanager
     def _verb(self) -> Iterator[None]:

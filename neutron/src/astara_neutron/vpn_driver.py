@@ -1,0 +1,72 @@
+"""neutron-vpnaas without agents: the driver of VPN services that appliances serve.
+
+The service plug-in keeps its books; appliances learn of them by the `astara_router` extension, and
+the orchestrator reports what is up. So all that is done here is to say that a router has changed.
+Loaded by neutron-vpnaas (`service_plugins = astara_router,vpnaas`), which finds it by
+`service_provider = VPN:astara:astara_neutron.vpn_driver.VpnDriver:default`.
+"""
+
+import ipaddress
+from typing import Any
+
+from neutron_lib import rpc
+from neutron_lib.api.definitions import l3
+from neutron_vpnaas.services.vpn import service_drivers
+
+
+class VpnDriver(service_drivers.VpnDriver):
+    """Tells of changes; see `service_drivers.VpnDriver` for who calls what."""
+
+    service_type = "ipsec"
+
+    def create_vpnservice(self, context: Any, vpnservice: Any) -> None:
+        """Show the addresses by which other gateways reach this one."""
+        router = self.l3_plugin.get_router(context.elevated(), vpnservice["router_id"])
+        gateway = router[l3.EXTERNAL_GW_INFO] or {}
+        own = [
+            ipaddress.ip_address(item["ip_address"])
+            for item in gateway.get("external_fixed_ips", ())
+        ]
+        first = {
+            f"v{version}_ip": next((str(ip) for ip in own if ip.version == version), None)
+            for version in (4, 6)
+        }
+        vpnservice.update({f"external_{name}": value for name, value in first.items()})
+        self.service_plugin.set_external_tunnel_ips(context, vpnservice["id"], **first)
+        self._announce(context, vpnservice["router_id"])
+
+    def update_vpnservice(self, context: Any, old_vpnservice: Any, vpnservice: Any) -> None:
+        """Tell of a service that was switched on or off."""
+        del old_vpnservice
+        self._announce(context, vpnservice["router_id"])
+
+    def delete_vpnservice(self, context: Any, vpnservice: Any) -> None:
+        """Tell of its end."""
+        self._announce(context, vpnservice["router_id"])
+
+    def create_ipsec_site_connection(self, context: Any, ipsec_site_connection: Any) -> None:
+        """Tell of a connection."""
+        self._changed(context, ipsec_site_connection)
+
+    def update_ipsec_site_connection(
+        self, context: Any, old_ipsec_site_connection: Any, ipsec_site_connection: Any
+    ) -> None:
+        """Tell of its change."""
+        del old_ipsec_site_connection
+        self._changed(context, ipsec_site_connection)
+
+    def delete_ipsec_site_connection(self, context: Any, ipsec_site_connection: Any) -> None:
+        """Tell of its end."""
+        self._changed(context, ipsec_site_connection)
+
+    def _changed(self, context: Any, connection: Any) -> None:
+        service = connection["vpnservice_id"]
+        router_id = self.service_plugin.get_vpnservice_router_id(context, service)
+        self._announce(context, router_id)
+
+    def _announce(self, context: Any, router_id: str) -> None:
+        """Say what the API layer says of a router that was updated: VPN objects it announces by
+        names that carry no router.
+        """
+        router = self.l3_plugin.get_router(context.elevated(), router_id)
+        rpc.get_notifier("network").info(context, "router.update.end", {l3.ROUTER: router})
