@@ -35,6 +35,7 @@ class Declaration:
 
 
 _declared: list[Declaration] = []
+_known: list[tuple[prometheus_client.Counter, tuple[str, ...]]] = []
 
 if DIRECTORY in os.environ:
     # Files named after the child, not after its pid: as many as children, whatever dies.
@@ -64,13 +65,25 @@ def reset(state_path: str) -> None:
     directory(state_path).mkdir(mode=0o750, parents=True)
 
 
+def begin() -> None:
+    """Show known counters from zero on: a series that begins at one has not increased."""
+    for counter, values_of_label in _known:
+        for value in values_of_label:
+            counter.labels(value)
+
+
 def _note(kind: str, name: str, text: str, labels: tuple[str, ...]) -> None:
     _declared.append(Declaration(name, kind, labels, text))
 
 
-def _counter(name: str, text: str, *labels: str) -> prometheus_client.Counter:
+def _counter(
+    name: str, text: str, *labels: str, known: tuple[str, ...] = ()
+) -> prometheus_client.Counter:
+    """Declare a counter; `known` are the values that its only label can have."""
     _note("counter", name, text, labels)
-    return prometheus_client.Counter(name, text, labels)
+    counter = prometheus_client.Counter(name, text, labels)
+    _known.append((counter, known))
+    return counter
 
 
 def _seconds(
@@ -101,6 +114,8 @@ _CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 _WALK_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 _STATE_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0, 604800.0)
 
+_ACTIONS = ("create", "read", "update", "delete", "poll", "rebuild")
+
 # -- events ------------------------------------------------------------------------------------
 
 NOTIFICATIONS = _counter(
@@ -108,6 +123,7 @@ NOTIFICATIONS = _counter(
     "Notifications read from the broker; outcome: used, ignored (nothing we serve is concerned), "
     "unreadable (the audit finds what it was about).",
     "outcome",
+    known=("used", "ignored", "unreadable"),
 )
 MESSAGES_DROPPED = _counter(
     "astara_messages_dropped_total",
@@ -118,11 +134,13 @@ EVENTS = _counter(
     "astara_events_total",
     "Events that workers took, by the action they ask for.",
     "action",
+    known=_ACTIONS,
 )
 EVENTS_MERGED = _counter(
     "astara_events_merged_total",
     "Events for resources that were being worked on, or waited for it, already.",
     "action",
+    known=_ACTIONS,
 )
 EVENTS_DROPPED = _counter(
     "astara_events_dropped_total",
@@ -130,6 +148,7 @@ EVENTS_DROPPED = _counter(
     "that generation), busy (a routine look at what is being looked at), elsewhere (another "
     "node's).",
     "reason",
+    known=("needless", "busy", "elsewhere"),
 )
 OUTBOX = _gauge(
     "astara_outbox_messages",
@@ -151,6 +170,7 @@ STEP_FAILURES = _counter(
     "Steps that failed; kind: retry (a service is away or busy), boot, refused (the appliance "
     "refuses its configuration), operator (nothing but an operator helps), crash (a bug).",
     "kind",
+    known=("retry", "boot", "refused", "operator", "crash"),
 )
 STATE_SECONDS = _seconds(
     "astara_instance_state_seconds",
@@ -164,12 +184,18 @@ WALK_SECONDS = _seconds(
     "action",
     buckets=_WALK_S,
 )
-BOOTS = _counter("astara_boots_total", "Servers asked of Nova; outcome: asked, failed.", "outcome")
+BOOTS = _counter(
+    "astara_boots_total",
+    "Servers asked of Nova; outcome: asked, failed.",
+    "outcome",
+    known=("asked", "failed"),
+)
 REBUILDS = _counter(
     "astara_health_rebuilds_total",
     "Servers that health gave up for silent; verdict: allowed, held (the budget is spent: more "
     "are silent than single faults explain).",
     "verdict",
+    known=("allowed", "held"),
 )
 
 # -- calls -------------------------------------------------------------------------------------
@@ -179,6 +205,7 @@ PUSHES = _counter(
     "Documents sent to appliances; outcome: applied, refused, stale (another node has taken "
     "over), failed.",
     "outcome",
+    known=("applied", "refused", "stale", "failed"),
 )
 APPLIANCE_SECONDS = _seconds(
     "astara_appliance_request_seconds",
@@ -188,7 +215,10 @@ APPLIANCE_SECONDS = _seconds(
     buckets=_CALL_S,
 )
 APPLIANCE_SILENT = _counter(
-    "astara_appliance_silent_total", "Requests to appliances without an answer.", "operation"
+    "astara_appliance_silent_total",
+    "Requests to appliances without an answer.",
+    "operation",
+    known=("status", "interfaces", "config", "configure", "stats", "tls"),
 )
 SERVICE_SECONDS = _seconds(
     "astara_service_request_seconds",
@@ -202,6 +232,7 @@ SERVICE_FAILURES = _counter(
     "astara_service_failures_total",
     "Requests to OpenStack services that were not answered.",
     "service",
+    known=("network", "compute"),
 )
 
 # -- traffic -----------------------------------------------------------------------------------
@@ -227,11 +258,13 @@ STATS_READS = _counter(
     "Looks at the counters of appliances; outcome: read, failed, unknown (an appliance of a "
     "release without).",
     "outcome",
+    known=("read", "failed", "unknown"),
 )
 NOTIFIED = _counter(
     "astara_notified_total",
     "Notifications of used traffic, if [metering] notify; outcome: sent, dropped, failed.",
     "outcome",
+    known=("sent", "dropped", "failed"),
 )
 
 # -- certificates and metadata -------------------------------------------------------------------
@@ -241,16 +274,20 @@ RENEWALS = _counter(
     "Certificates that appliances were to be given while they served; outcome: done, failed (the "
     "next health check tries again).",
     "outcome",
+    known=("done", "failed"),
 )
 METADATA = _counter(
     "astara_metadata_requests_total",
     "Requests for metadata that appliances passed on; code: 2xx, 4xx, 5xx, overload.",
     "code",
+    known=("2xx", "4xx", "5xx", "overload"),
 )
 
 # -- the audit ---------------------------------------------------------------------------------
 
-AUDITS = _counter("astara_audits_total", "Audits; outcome: done, failed.", "outcome")
+AUDITS = _counter(
+    "astara_audits_total", "Audits; outcome: done, failed.", "outcome", known=("done", "failed")
+)
 AUDIT_SECONDS = _seconds("astara_audit_seconds", "How long an audit took.", buckets=_CALL_S)
 AUDIT_RESOURCES = _gauge("astara_audit_resources", "Resources that the last audit listed.")
 AUDIT_ORPHANS = _gauge(
@@ -262,6 +299,7 @@ AUDIT_FINDINGS = _counter(
     "What audits found; kind: behind (the appliance does not run what Neutron has now), unlisted "
     "(served, and not in Neutron's list), orphan (servers or ports of what is gone).",
     "kind",
+    known=("behind", "unlisted", "orphan"),
 )
 
 # -- the node itself ---------------------------------------------------------------------------

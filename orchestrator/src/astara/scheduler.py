@@ -60,6 +60,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._closed = False
         self._socket: socket.socket | None = None
+        metrics.MESSAGES_DROPPED.labels(name)  # none so far, which is worth showing
         self._count()  # what a process before us left waiting is gone
         self._thread = threading.Thread(target=self._run, name=f"to-{name}", daemon=True)
         self._thread.start()

@@ -10,6 +10,7 @@ import threading
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
+from .. import metrics
 from ..cluster import roster
 from ..conf import identity
 from . import access, cluster, http, messages, node, rpc, wsgi
@@ -40,6 +41,7 @@ def _serve_rpc(conf: cfg.ConfigOpts, own: node.Node) -> None:
 def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
     """Answer until `stop` is set."""
     identity.register(conf)
+    metrics.begin()
     own = node.Node(conf, lambda: roster.hosts(conf))
     _serve_rpc(conf, own)
     caller = rpc.Caller(conf, conf.command_timeout)
