@@ -54,6 +54,7 @@ def _processes(view: messages.NodeView) -> "Iterator[core.Metric]":
     for each in view.workers:
         name = f"{each.number:02d}"
         memory[(name,)] = each.memory_kib * 1024
+        threads[(name, "dead")] = 0  # worth showing
         for thread in each.threads:
             threads[(name, "alive" if thread.alive else "dead")] += 1
         for phase, count in each.phases.items():

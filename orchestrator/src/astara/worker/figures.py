@@ -55,9 +55,11 @@ def _routers(
 ) -> "Iterator[protocol.RouterFigures]":
     shown = known.shown if known is not None else {}
     for slot in everyone:
-        certificate = shown.get(slot.resource.id)
+        # The second appliance of a pair has a name of its own; see `instance.names`.
+        both = (slot.resource.id, f"{slot.resource.id}-1")
+        ends = [shown[name].ends for name in both if name in shown]
         yield protocol.RouterFigures(
             id=slot.resource.id,
             traffic=slot.automaton.instance.describe().traffic,
-            certificate_ends=certificate.ends if certificate is not None else None,
+            certificate_ends=min(ends, default=None),
         )
