@@ -99,4 +99,12 @@ OPTS = [
         "which those packages offer them (docs/network-functions.md). None by default: an "
         "appliance refuses a section that its image has no driver for.",
     ),
+    cfg.StrOpt(
+        "function_sections",
+        default="",
+        help="File with sections of network functions for single routers, where Neutron has no "
+        "object for them (WireGuard): JSON, {router id: {function: section}}. It holds keys: "
+        "readable by the orchestrator alone. Read at start; a section here replaces that of a "
+        "function of the same name.",
+    ),
 ]

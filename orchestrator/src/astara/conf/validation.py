@@ -16,6 +16,7 @@ from astara_contract import types
 
 from .. import tracing
 from ..drivers.router import functions
+from ..instance import written_sections
 from . import identity
 
 _REQUIRED = (
@@ -79,6 +80,7 @@ def _contradictions(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield "[coordination] enabled needs a [database] connection that all nodes share"
     try:
         functions.load(conf.router.functions)
+        written_sections.read(conf.router.function_sections)
     except functions.FunctionMissing as missing:
         yield str(missing)
     yield from _bgp(conf.router)

@@ -32,6 +32,7 @@ class Settings:
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
     functions: tuple[str, ...] = ()
+    function_sections: str = ""
     bgp: Policy | None = None
     proxy_ndp: bool = False
     flow_offload: bool = False
@@ -58,6 +59,7 @@ def from_conf(conf: Any) -> Settings:
         dns_forwarders=tuple(conf.dns_forwarders),
         dns_domain=conf.dns_domain or "",
         functions=tuple(conf.router.functions),
+        function_sections=conf.router.function_sections,
         proxy_ndp=conf.router.proxy_ndp,
         flow_offload=conf.router.flow_offload,
         log_json=getattr(conf, "use_json", False),  # tools have no options of logs

@@ -15,7 +15,7 @@ from ..clients.nova import Nova
 from ..drivers.router import functions
 from ..drivers.router.document import Nic, Site
 from ..metering.meter import Meter
-from . import ports
+from . import ports, written_sections
 from .briefing import Briefings
 from .settings import Settings
 
@@ -63,7 +63,10 @@ class Tools:
             bgp=settings.bgp,
             proxy_ndp=settings.proxy_ndp,
             flow_offload=settings.flow_offload,
-            functions=functions.load(settings.functions),
+            functions=(
+                *functions.load(settings.functions),
+                *written_sections.read(settings.function_sections),
+            ),
         )
         self._lock = threading.Lock()
         self._facts: tuple[float, ManagementFacts] | None = None

@@ -1,0 +1,247 @@
+"""Keep the WireGuard device as the document wants it: by the kernel, or by wireguard-go where the
+kernel has no WireGuard.
+
+Peers that did not change keep their sessions (`wg syncconf`). Below each route into the device is
+one to nowhere, so that what belongs to a peer is never sent in the clear. Called by the pipeline;
+`openings` and `report` are told in `functions`.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from astara_contract import wireguard
+
+from ...system import daemon, files, process
+from .. import base, functions
+from . import config
+
+if TYPE_CHECKING:
+    from astara_contract.document import Document
+
+    from ...system.paths import Paths
+
+_DAEMON = "wireguard-go"
+_PROTOCOL = "252"
+_METRIC, _NOWHERE_METRIC = "100", "4278198272"
+_READY_TIMEOUT_S = 10.0
+_POLL_S = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """The device, as desired or as observed; `text` None: there is to be none."""
+
+    text: str | None = dataclasses.field(default=None, repr=False)
+    device: config.Device | None = dataclasses.field(default=None, repr=False)
+    addresses: frozenset[str] = frozenset()
+    routes: frozenset[str] = frozenset()
+    mtu: int = 0
+
+
+NOTHING = State()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """From where to where; falsy when it is the same."""
+
+    observed: State
+    desired: State
+
+    def __bool__(self) -> bool:
+        return self.observed != self.desired
+
+
+class WireguardDriver:
+    """See `base.Driver` and `functions` for the verbs."""
+
+    name = wireguard.NAME
+    section = wireguard.Section
+
+    def __init__(self, paths: "Paths") -> None:
+        self._file = paths.run_dir / "wireguard.conf"
+        self._daemons = daemon.Daemons(paths.run_dir, paths.log_dir)
+        self._spec = daemon.DaemonSpec(wireguard.NAME, (_DAEMON, "--foreground", config.DEVICE))
+
+    def openings(self, document: "Document") -> base.Openings:
+        """Answer on our port, whoever it is: peers may move, and only their keys count."""
+        found = functions.section_of(document, self.name, wireguard.Section)
+        if found is None:
+            return base.Openings()
+        port = base.Opening(("0.0.0.0/0", "::/0"), udp_port=found.listen_port)
+        return base.Openings((config.DEVICE,), (port,))
+
+    def render(self, document: "Document", facts: base.Facts) -> State:
+        """Compute the device."""
+        del facts
+        found = functions.section_of(document, self.name, wireguard.Section)
+        if found is None:
+            return NOTHING
+        try:
+            return State(
+                config.text(found),
+                config.device(found),
+                config.addresses(found),
+                config.routed(found),
+                found.mtu,
+            )
+        except ValueError as error:
+            raise base.CheckFailed(self.name, str(error)) from error
+
+    def check(self, desired: State) -> None:
+        """Refuse what would not be a tunnel beside the router's other ways."""
+        if desired.device is None:
+            return
+        if not desired.device.private_key:
+            raise base.CheckFailed(self.name, "the private key is missing")
+        keys = [peer.public_key for peer in desired.device.peers]
+        if len(set(keys)) < len(keys):
+            raise base.CheckFailed(self.name, "two peers have one public key")
+        whole = [net for net in desired.routes if ipaddress.ip_network(net).prefixlen == 0]
+        if whole:
+            raise base.CheckFailed(self.name, f"{whole[0]} would take all traffic of the router")
+        if not process.is_installed("wg"):
+            raise base.CheckFailed(self.name, "wireguard-tools (wg) is not installed")
+
+    def observe(self) -> State:
+        """Look at the device and at our routes."""
+        text = files.read_file(self._file)
+        if text is None:
+            return NOTHING
+        dump, shown = self._dump(), self._link()
+        return State(
+            text,
+            config.shown(dump) if dump else None,
+            frozenset(
+                f"{item['local']}/{item['prefixlen']}"
+                for item in shown.get("addr_info", ())
+                if item["scope"] != "link"
+            ),
+            _routes(),
+            shown.get("mtu", 0),
+        )
+
+    def diff(self, observed: State, desired: State) -> Change:
+        """Compute what to do."""
+        return Change(observed, desired)
+
+    def explain(self, change: Change) -> tuple[str, ...]:
+        """Tell how it differs, without keys."""
+        seen, wanted = change.observed, change.desired
+        told = (
+            ("the device is not wanted", wanted.device is None and seen != NOTHING),
+            ("there is no device", wanted.device is not None and seen.device is None),
+            (
+                "peers, keys or port differ",
+                seen.device != wanted.device or seen.text != wanted.text,
+            ),
+            ("addresses differ", seen.addresses != wanted.addresses),
+            ("routes differ", seen.routes != wanted.routes),
+            ("the MTU differs", seen.mtu != wanted.mtu),
+        )
+        return tuple(line for line, is_so in told if is_so)
+
+    def apply(self, change: Change) -> None:
+        """Do it; the way to nowhere comes first, and goes last."""
+        seen, wanted = change.observed, change.desired
+        if wanted.text is None:
+            self._remove()
+        else:
+            # Written first: by it an agent that was killed knows that there is something of ours.
+            files.write_file(self._file, wanted.text, 0o600)
+            _batch(_route("replace unreachable", net, _NOWHERE_METRIC) for net in wanted.routes)
+            if not _exists():
+                self._make()
+            process.run(["wg", "syncconf", config.DEVICE, str(self._file)])
+            _batch(f"addr add {item} dev {config.DEVICE}"
+                   for item in wanted.addresses - self._addresses())  # fmt: skip
+            _batch(f"addr del {item} dev {config.DEVICE}"
+                   for item in self._addresses() - wanted.addresses)  # fmt: skip
+            process.run(["ip", "link", "set", config.DEVICE, "mtu", str(wanted.mtu), "up"])
+            _batch(_route("replace", net, _METRIC, config.DEVICE) for net in wanted.routes)
+        gone = (seen.routes | _routes(whole=False)) - wanted.routes
+        _batch(_route("del unreachable", net, _NOWHERE_METRIC) for net in gone)
+        left = _routes(whole=False) - wanted.routes
+        _batch(_route("del", net, _METRIC, config.DEVICE) for net in left)
+
+    def verify(self, desired: State) -> None:
+        """See that the device is as wanted."""
+        left = self.diff(self.observe(), desired)
+        if left:
+            raise base.VerifyFailed(self.name, "; ".join(self.explain(left)))
+
+    def report(self) -> wireguard.Report:
+        """Tell how each peer is."""
+        return config.report(self._dump())
+
+    def _make(self) -> None:
+        try:
+            process.run(["ip", "link", "add", config.DEVICE, "type", "wireguard"])
+        except process.CommandFailed as refused:
+            if not process.is_installed(_DAEMON):
+                reason = f"the kernel has no WireGuard, and {_DAEMON} is not installed"
+                raise base.ApplyFailed(self.name, reason) from refused
+            self._daemons.stop(self._spec.name)
+            self._daemons.start(self._spec)
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while not self._dump():
+            if time.monotonic() > deadline:
+                tail = self._daemons.log_tail(self._spec.name, 200)
+                raise base.ApplyFailed(self.name, f"the device does not answer: {tail}")
+            time.sleep(_POLL_S)
+
+    def _remove(self) -> None:
+        if not self._daemons.stop(self._spec.name) and _exists():
+            process.run(["ip", "link", "del", config.DEVICE])
+        files.remove_file(self._file)
+
+    def _dump(self) -> str:
+        """Return what wg(8) shows of the device; empty if there is none. It holds keys."""
+        asked = ["wg", "show", config.DEVICE, "dump"]
+        done = process.run(asked, accept=frozenset({0, 1})) if _exists() else None
+        return done.stdout if done and done.returncode == 0 else ""
+
+    def _link(self) -> dict[str, Any]:
+        if not _exists():
+            return {}
+        shown = process.run(["ip", "-json", "addr", "show", "dev", config.DEVICE]).stdout
+        found: list[dict[str, Any]] = json.loads(shown or "[]")
+        return next((item for item in found if item), {})
+
+    def _addresses(self) -> frozenset[str]:
+        return self.observe().addresses
+
+
+def _exists() -> bool:
+    try:
+        socket.if_nametoindex(config.DEVICE)
+    except OSError:
+        return False
+    return True
+
+
+def _routes(*, whole: bool = True) -> frozenset[str]:
+    """Return the networks that have both our routes, or any of them."""
+    kinds: dict[str, set[str]] = {}
+    for version in ("-4", "-6"):
+        asked = ["ip", version, "-json", "route", "show", "proto", _PROTOCOL]
+        for route in json.loads(process.run(asked).stdout or "[]"):
+            network = str(ipaddress.ip_network(route["dst"]))
+            kinds.setdefault(network, set()).add(route.get("type", "unicast"))
+    return frozenset(net for net, found in kinds.items() if len(found) == 2 or not whole)
+
+
+def _route(verb: str, network: str, metric: str, device: str = "") -> str:
+    where = f"{network} dev {device}" if device else network
+    return f"route {verb} {where} metric {metric} proto {_PROTOCOL}"
+
+
+def _batch(lines: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in sorted(lines))
+    if text:
+        process.run(["ip", "-batch", "-", "-force"], stdin=text, accept=frozenset({0, 1}))
