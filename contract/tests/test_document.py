@@ -404,3 +404,33 @@ def test_the_digest_of_a_plain_router_stays_from_release_to_release() -> None:
     assert contract.digest(plain) == (
         "fafd409435116bbef3ada956116ffb0e6c12c27c40780af1546888613adb5e50"
     )
+
+
+# -- one release apart
+
+
+def test_what_a_later_release_tells_is_read_without_what_is_unknown() -> None:
+    told = json.loads(contract.encode(contract.parse(SEED_SHAPE)))
+    plain = contract.parse_of_newer(told)[0]
+    told["teleports"] = [{"to": "mars"}]
+    told["networks"][1]["quantum"] = True
+    read, unknown = contract.parse_of_newer(told)
+    assert read == plain
+    assert set(unknown) == {"$.teleports", "$.networks[1].quantum"}
+    assert contract.digest(read) == contract.digest(plain)
+
+
+def test_what_is_wrong_in_what_a_later_release_tells_is_not_read_over() -> None:
+    with pytest.raises(ContractError, match=r"mtu"):
+        contract.parse_of_newer({"networks": [{"interface": {"mtu": "big"}}]})
+
+
+def test_a_document_says_what_an_older_appliance_would_refuse_in_it() -> None:
+    plain = contract.parse(SEED_SHAPE)
+    assert contract.additions_of(plain) == ()
+    network = msgspec.structs.replace(plain.networks[0], proxy_ndp=True)
+    more = msgspec.structs.replace(
+        plain, flow_offload=True, networks=(network, *plain.networks[1:])
+    )
+    assert contract.additions_of(more) == ("flow_offload", "networks[].proxy_ndp")
+    assert set(contract.additions_of(more)) < set(contract.additions())

@@ -19,7 +19,7 @@ from havoc import cloud, kinds, report, run, schedule  # noqa: E402  found by th
 
 from astara_devcloud import layout, lifecycle  # noqa: E402
 
-ROUTERS = 5
+ROUTERS = 4
 HOSTS = ("left", "right")
 
 

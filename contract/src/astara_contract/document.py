@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from astara_contract import rules
-from astara_contract.errors import ContractError
+from astara_contract.errors import UNKNOWN_KEY, ContractError
 from astara_contract.shape import (
     SCHEMA_VERSION,
     Allocation,
@@ -59,11 +59,14 @@ __all__ = [
     "Rate",
     "RateLimit",
     "Subnet",
+    "additions",
+    "additions_of",
     "canonical",
     "digest",
     "encode",
     "json_schema",
     "parse",
+    "parse_of_newer",
     "without_secrets",
 ]
 
@@ -82,6 +85,45 @@ def parse(source: bytes | str | dict[str, Any]) -> Document:
         document = _decode(source, type=Document)
     rules.check(document)
     return document
+
+
+def parse_of_newer(told: Any) -> tuple[Document, tuple[str, ...]]:
+    """Return the document that an appliance of another release tells, and what is unknown in it.
+
+    Never for a document that is to be applied: what is asked for must be understood, what is only
+    looked at need not be. Raise ContractError for anything worse than an unknown key.
+    """
+    unknown: list[str] = []
+    while True:
+        try:
+            return _converted(told), tuple(unknown)
+        except ContractError as error:
+            if error.reason != UNKNOWN_KEY:
+                raise
+            unknown.append(error.path)
+            told = _without(told, _STEPS.findall(error.path))
+
+
+def additions() -> tuple[str, ...]:
+    """Return the keys that the first release did not have, as paths; `networks[]` is any of them.
+
+    An appliance tells those that it knows, so that it can be told which release it lacks.
+    """
+    networks = (f"networks[].{name}" for name in Network.added)
+    return tuple(sorted({*Document.added, *networks}))
+
+
+def additions_of(document: Document) -> tuple[str, ...]:
+    """Return those of `additions` that a document needs: an older appliance refuses it."""
+    parts: list[tuple[Document | Network, str]] = [(document, "")]
+    parts += ((network, "networks[].") for network in document.networks)
+    needed = {
+        prefix + name
+        for part, prefix in parts
+        for name in part.added
+        if getattr(part, name) != _DEFAULTS[type(part)][name]
+    }
+    return tuple(sorted(needed))
 
 
 def encode(document: Document) -> bytes:
@@ -283,11 +325,24 @@ _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>.*)`$", re.DOTALL)
 
 
+_STEPS = re.compile(r"\.([A-Za-z_0-9]+)|\[(\d+)\]")
+
+
+def _without(told: Any, steps: list[tuple[str, str]]) -> Any:
+    """Return plain data without what a path leads to."""
+    (name, index), *rest = steps
+    if name and not rest:
+        return {key: value for key, value in told.items() if key != name}
+    if name:
+        return told | {name: _without(told[name], rest)}
+    return [_without(value, rest) if at == int(index) else value for at, value in enumerate(told)]
+
+
 def _located(error: msgspec.ValidationError) -> ContractError:
     """Turn msgspec's ``reason - at `$.path` `` into a ContractError."""
     match = _AT.match(str(error))
     path, reason = (match["path"] or "$", match["reason"]) if match else ("$", str(error))
     unknown = _UNKNOWN.match(reason)
     if unknown:
-        return ContractError(f"{path}.{unknown['field']}", "unknown key")
+        return ContractError(f"{path}.{unknown['field']}", UNKNOWN_KEY)
     return ContractError(path, reason)

@@ -8,6 +8,9 @@ for whoever sent the document; `operator` says what an operator would do about i
 
 import msgspec
 
+UNKNOWN_KEY = "unknown key"
+"""The reason for refusing what a later release may know."""
+
 
 class ContractError(ValueError):
     """A document is not acceptable; nothing of it may be applied.

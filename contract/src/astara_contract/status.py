@@ -45,18 +45,21 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of ``GET /v1/status``.
 
-    `v4` and `v6` tell whether the external gateway of that family answers. `digest` is that of the
-    committed document, None before the first; a `trial` is not committed. `pushes_applied` and
-    `pushes_unchanged` count documents since the appliance was made; they survive a restart of the
-    agent. Times are ISO 8601 in UTC. `role` is the appliance's part in a pair: only the master has
-    the router's addresses; one in fault waits for a link or for a daemon. `functions` has what
-    network functions tell of themselves, by their names.
+    `additions` are the keys of the document that the appliance knows beyond those of the first
+    release (`document.additions`). `v4` and `v6` tell whether the external gateway of that family
+    answers. `digest` is that of the committed document, None before the first; a `trial` is not
+    committed. `pushes_applied` and `pushes_unchanged` count documents since the appliance was
+    made; they survive a restart of the agent. Times are ISO 8601 in UTC. `role` is the
+    appliance's part in a pair: only the master has the router's addresses; one in fault waits for
+    a link or for a daemon. `functions` has what network functions tell of themselves, by their
+    names.
     """
 
     v4: bool
     v6: bool
     agent_version: str = ""
     schema_versions: tuple[int, ...] = (1,)
+    additions: tuple[str, ...] = ()
     digest: str | None = None
     trial: Trial | None = None
     epoch: int = 0

@@ -380,6 +380,8 @@ class HttpCloud:
                 return 409, {"error": {"code": "stale-epoch", "reason": reason}}
             appliance["epoch"] = epoch
             return self._push(address, appliance, raw)
+        if path.endswith("/config"):
+            return 200, {"configuration": appliance["committed"], "digest": appliance["digest"]}
         server = self.servers[appliance["server"]]
         return 200, {
             "v4": True,

@@ -388,6 +388,35 @@ def test_what_the_appliance_refuses_becomes_what_the_automaton_understands(rig, 
     assert not instance.serving
 
 
+def test_an_appliance_of_an_older_release_is_named_and_serves_on(rig):
+    instance = rig.instance(rig.cloud.add_router())
+    rig.drive(instance)
+    [appliance] = rig.cloud.appliances.values()
+    appliance["digest"] = "0" * 64
+    refusal = {"code": "invalid-document", "path": "$.flow_offload", "reason": "unknown key"}
+    appliance["refuse"] = (400, {"error": refusal})
+
+    instance.begin_walk()
+    instance.update_state()
+    with pytest.raises(instance_port.OperatorError) as told:
+        instance.configure()
+    assert "older release" in str(told.value)
+    assert "flow_offload" in str(told.value)
+    assert f"astara-ctl router rebuild {instance.resource.id}" in str(told.value)
+    assert instance.serving, "what runs is left alone: one more server would know no more"
+    assert len(rig.cloud.servers) == 1
+
+
+def test_what_an_appliance_of_a_later_release_runs_can_be_shown(rig):
+    router_id = rig.cloud.add_router()
+    rig.drive(rig.instance(router_id))
+    [(address, appliance)] = rig.cloud.appliances.items()
+    appliance["committed"] = {"router_id": router_id, "teleports": [1]}
+    running = rig.appliances.committed(address, router_id)
+    assert running.configuration.router_id == router_id
+    assert running.unknown == ("$.teleports",)
+
+
 def test_a_deleted_router_leaves_nothing(rig):
     router_id = rig.cloud.add_router(networks=2)
     instance = rig.instance(router_id)

@@ -28,6 +28,7 @@ from ..system import files, memory, process, tls
 from ..system.paths import Paths
 
 LOG = logging.getLogger(__name__)
+_ADDITIONS = contract.additions()
 
 LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
@@ -80,6 +81,7 @@ def show_status(parts: Parts) -> status.Status:
         v6=reachable.v6,
         agent_version=parts.agent.version,
         schema_versions=(contract.SCHEMA_VERSION,),
+        additions=_ADDITIONS,
         digest=committed.digest,
         trial=_trial(parts.line),
         epoch=committed.epoch,

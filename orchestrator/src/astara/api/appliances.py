@@ -83,7 +83,7 @@ class Appliances:
         return messages.Documents(
             id=router_id,
             desired=_text(desired),
-            committed=None if committed is None else _text(committed),
+            committed=None if committed is None else _text(committed, running.unknown),
             desired_digest=contract.digest(desired),
             committed_digest=running.digest or "",
         )
@@ -112,9 +112,14 @@ class Appliances:
                 self._store.close()
 
 
-def _text(document: contract.Document) -> str:
-    """Give a document as text that can be compared line by line; secrets are hidden."""
+def _text(document: contract.Document, unknown: tuple[str, ...] = ()) -> str:
+    """Give a document as text that can be compared line by line; secrets are hidden.
+
+    `unknown` are paths of what an appliance of a later release runs beside it.
+    """
     whole = msgspec.json.decode(contract.encode(contract.canonical(document)))
+    if unknown:
+        whole["(not known to this release)"] = list(unknown)
     return msgspec.json.format(msgspec.json.encode(_hidden(whole), order="sorted")).decode()
 
 

@@ -11,6 +11,7 @@ Errors are those of ``errors``, and those that only an appliance can give:
 ServiceError
   ApplyFailed      it understood the document but could not apply it, and rolled back
   InvalidDocument  it refused the document: a bug on our side or another schema version
+    UnknownKey     ... because its release is older than a key
   StaleEpoch       it has taken a document from a later owner
 """
 
@@ -18,7 +19,7 @@ import contextlib
 import dataclasses
 import http.client
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -51,6 +52,10 @@ class InvalidDocument(errors.Rejected):
     """The appliance refused the document; the reason names the path."""
 
 
+class UnknownKey(InvalidDocument):
+    """The appliance is of an older release, which does not know a key of the document."""
+
+
 class StaleEpoch(errors.ServiceError):
     """The appliance has accepted a higher epoch; nothing was changed."""
 
@@ -62,9 +67,19 @@ class Pushed(msgspec.Struct, frozen=True):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """What an appliance runs: the document as it was committed, and its digest."""
+    """What an appliance runs: the document as it was committed, and its digest.
+
+    An appliance of a later release may tell keys that this one does not know: `unknown` has their
+    paths.
+    """
 
     configuration: contract.Document | None = None
+    digest: str | None = None
+    unknown: tuple[str, ...] = ()
+
+
+class _Told(msgspec.Struct, frozen=True):
+    configuration: dict[str, Any] | None = None
     digest: str | None = None
 
 
@@ -135,7 +150,15 @@ class Appliances:
     def committed(self, address: str, router_id: str = "") -> Committed:
         """Read the document that the appliance runs; it has none before its first push."""
         path = "/v1/system/config"
-        return self._ask(_Call("GET", address, path, router_id, self._config_timeout_s), Committed)
+        call = _Call("GET", address, path, router_id, self._config_timeout_s)
+        told = self._ask(call, _Told)
+        if told.configuration is None:
+            return Committed(digest=told.digest)
+        try:
+            document, unknown = contract.parse_of_newer(told.configuration)
+        except contract_errors.ContractError as error:
+            raise errors.BadAnswer("appliance", call.operation, str(error)) from error
+        return Committed(document, told.digest, unknown)
 
     def stats(self, address: str, router_id: str = "") -> stats.Stats:
         """Read the traffic counters; raises `NotFound` where the appliance has none to show."""
@@ -305,5 +328,8 @@ def _refusal(operation: str, code: int, content: bytes) -> errors.ServiceError:
         return StaleEpoch("appliance", operation, detail.reason, code)
     if detail.code in ("invalid-document", "unsupported-media-type", "too-large"):
         where = f"{detail.path}: " if detail.path else ""
-        return InvalidDocument("appliance", operation, where + detail.reason, code)
+        older = detail.path and detail.reason == contract_errors.UNKNOWN_KEY
+        return (UnknownKey if older else InvalidDocument)(
+            "appliance", operation, where + detail.reason, code
+        )
     return errors.from_answer("appliance", operation, code, detail.reason)

@@ -54,6 +54,9 @@ def _push(
         pushed = tools.appliances.configure(address, desired, epoch, whose)
         metrics.PUSHES.labels("applied").inc()
         return pushed
+    except appliance.UnknownKey as error:
+        metrics.PUSHES.labels("refused").inc()
+        raise instance_port.OperatorError(_older(memory, router_id, desired, error)) from error
     except appliance.StaleEpoch as error:
         metrics.PUSHES.labels("stale").inc()
         tools.fence.refused(router_id)
@@ -63,6 +66,21 @@ def _push(
         unanswered = isinstance(error, errors.Unavailable)
         metrics.PUSHES.labels("failed" if unanswered else "refused").inc()
         raise
+
+
+def _older(
+    memory: Memory, router_id: str, desired: contract.Document, error: appliance.UnknownKey
+) -> str:
+    """Say what an appliance of an older release lacks, and what to do; it serves on as it is."""
+    status = memory.status
+    known = set(status.additions) if status is not None else set()
+    lacking = [key for key in contract.additions_of(desired) if key not in known]
+    version = status.agent_version if status is not None else ""
+    return (
+        f"the appliance is of an older release (agent {version or 'unknown'}) and does not know "
+        f"{', '.join(lacking) or error.reason}; it goes on with the configuration it has; remedy: "
+        f"astara-ctl router rebuild {router_id}"
+    )
 
 
 def _checked(desired: contract.Document) -> contract.Document:
