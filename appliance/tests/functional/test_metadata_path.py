@@ -227,6 +227,32 @@ def test_who_one_is_cannot_be_claimed(cloud):
         assert name not in headers
 
 
+@pytest.mark.parametrize(("stolen", "target"), [("192.168.0.11/24", V4), ("fe80", V6)])
+def test_who_takes_the_address_of_another_machine_gets_nothing(appliance_host, stolen, target):
+    """Port security would not let him; some ports have none."""
+    own = Cloud(appliance_host)
+    with contextlib.closing(own.upstream.socket):
+        if stolen == "fe80":
+            stolen = f"{link_local(own.vm1)}/64"
+        assert told(own, own.vm1, address=target)["X-Instance-ID"] == "instance-1"
+        own.vm1.run("ip", "addr", "del", stolen, "dev", "eth0")
+        own.vm2.run("ip", "addr", "add", stolen, "dev", "eth0", "nodad")
+        own.host.execute("ip", "neigh", "flush", "dev", own.nics["blue"].device)
+        own.upstream.seen.clear()
+        assert status_from(own.vm2, target, stolen.partition("/")[0]) == 404
+        assert not own.upstream.seen
+        own.vm2.run("ip", "addr", "del", stolen, "dev", "eth0")
+        assert told(own, own.vm2)["X-Instance-ID"] == "instance-2"
+        own.upstream.shutdown()
+
+
+def status_from(machine, target, source):
+    """Ask from one of the machine's addresses; return the status."""
+    host = f"[{target}%25eth0]" if ":" in target else target
+    argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "10")
+    return int(machine.run(*argv, "--interface", source, f"http://{host}/latest", check=False))
+
+
 def test_methods_and_bodies_are_passed_on(cloud):
     for method, body in (("POST", b"password"), ("PUT", b"")):
         cloud.upstream.seen.clear()

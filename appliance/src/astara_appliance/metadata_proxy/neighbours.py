@@ -1,15 +1,15 @@
 """Ask the kernel which MAC a neighbour has.
 
-Needed for clients that speak from a link-local address that does not tell their MAC (RFC 7217).
-It never decides who may do what. Called by `relay`. rtnetlink(7), linux/neighbour.h.
+Needed to know who speaks from a link-local address that does not tell its MAC (RFC 7217), and
+whether an address is used by the machine that it belongs to. It never decides who may do what.
+Called by `relay`. rtnetlink(7), linux/neighbour.h.
 """
 
 import socket
 import struct
 
 _RTM_NEWNEIGH, _RTM_GETNEIGH = 28, 30
-_REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
-_DONE, _ERROR = 3, 2
+_JUST_ONE = 0x1  # NLM_F_REQUEST
 _NDA_DST, _NDA_LLADDR = 1, 2
 _HEADER = struct.Struct("=LHHLL")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
@@ -18,20 +18,19 @@ _TIMEOUT_S = 2.0
 
 
 def mac_of(address: bytes, index: int) -> str | None:
-    """Return the MAC of IPv6 neighbour `address` (packed) on device `index`, None if unknown."""
+    """Return the MAC of neighbour `address` (packed) on device `index`, None if unknown."""
+    family = socket.AF_INET6 if len(address) == 16 else socket.AF_INET
+    ask = _NEIGHBOUR.pack(family, index, 0, 0, 0)
+    ask += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _NDA_DST) + address
+    head = _HEADER.pack(_HEADER.size + len(ask), _RTM_GETNEIGH, _JUST_ONE, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.settimeout(_TIMEOUT_S)
-        ask = _NEIGHBOUR.pack(socket.AF_INET6, 0, 0, 0, 0)
-        kernel.send(
-            _HEADER.pack(_HEADER.size + len(ask), _RTM_GETNEIGH, _REQUEST_DUMP, 1, 0) + ask
-        )
-        while True:
-            for kind, body in _messages(kernel.recv(65536)):
-                if kind in (_DONE, _ERROR):
-                    return None
-                mac = _match(body, address, index) if kind == _RTM_NEWNEIGH else None
-                if mac:
-                    return mac
+        kernel.send(head + ask)
+        # One answer: the neighbour, or an error that says that there is none.
+        for kind, body in _messages(kernel.recv(65536)):
+            if kind == _RTM_NEWNEIGH:
+                return _match(body, address, index)
+    return None
 
 
 def _messages(data: bytes) -> "list[tuple[int, bytes]]":

@@ -41,16 +41,21 @@ def serve(connection: socket.socket, client: str, device: str, settings: Setting
 
 
 def identify(client: str, device: str, network: Network) -> Instance | None:
-    """Return the instance that has address `client` on `network`, None for a stranger."""
+    """Return the instance that has address `client` on `network`, None for a stranger, and for
+    who uses an address that belongs to another machine's MAC.
+    """
     address = packed(client)
-    if not is_link_local(address):
-        return network.addresses.get(address)
-    known = network.addresses.get(address) or network.macs.get(mac_of(address) or "")
-    if known is not None:
-        return known
-    # Not made of a MAC: the network's own word for who has this address.
+    owner = network.addresses.get(address)
+    if owner is None and is_link_local(address):
+        owner = network.macs.get(mac_of(address) or "")
+    elif owner is None:
+        return None
     mac = neighbours.mac_of(address, socket.if_nametoindex(device))
-    return network.macs.get(mac) if mac else None
+    if mac is None:
+        return owner
+    # For a link-local address not made of a MAC it is the network's own word for who has it.
+    seen = network.macs.get(mac)
+    return seen if owner in (None, seen) else None
 
 
 def _signed(instance: Instance, client: str, settings: Settings) -> dict[str, str]:
