@@ -44,18 +44,26 @@ ONE = settings.Instance("one", "tenant")
 
 
 @pytest.mark.parametrize(
-    ("client", "instance"),
+    ("client", "mac", "instance"),
     [
-        ("10.0.0.5", ONE),
-        ("10.0.0.6", None),
-        ("2001:db8::5", ONE),
-        ("2001:db8:0:0::5", ONE),
-        ("2001:db8::6", None),
-        ("fe80::f816:3eff:feaa:bbcc", ONE),
+        ("10.0.0.5", VM, ONE),
+        ("10.0.0.5", None, ONE),
+        ("10.0.0.5", "fa:16:3e:00:00:66", None),
+        ("10.0.0.6", VM, None),
+        ("2001:db8::5", VM, ONE),
+        ("2001:db8:0:0::5", VM, ONE),
+        ("2001:db8::5", "fa:16:3e:00:00:66", None),
+        ("2001:db8::6", VM, None),
+        ("fe80::f816:3eff:feaa:bbcc", VM, ONE),
+        ("fe80::f816:3eff:feaa:bbcc", None, ONE),
+        ("fe80::f816:3eff:feaa:bbcc", "fa:16:3e:00:00:66", None),
+        ("fe80::1234", VM, ONE),
+        ("fe80::1234", "fa:16:3e:00:00:66", None),
+        ("fe80::1234", None, None),
     ],
 )
-def test_client_is_who_has_its_address(client, instance):
-    assert relay.identify(client, "eth1", told().networks["eth1"]) == instance
+def test_client_is_who_has_its_address(client, mac, instance):
+    assert relay.identify(client, mac, told().networks["eth1"]) == instance
 
 
 def test_mac_is_read_from_eui64_only():

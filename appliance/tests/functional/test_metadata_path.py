@@ -248,9 +248,18 @@ def test_who_takes_the_address_of_another_machine_gets_nothing(appliance_host, s
 
 def status_from(machine, target, source):
     """Ask from one of the machine's addresses; return the status."""
-    host = f"[{target}%25eth0]" if ":" in target else target
-    argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "10")
-    return int(machine.run(*argv, "--interface", source, f"http://{host}/latest", check=False))
+
+    def ask_from():
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        scope = (0, socket.if_nametoindex("eth0")) if ":" in target else ()
+        with socket.socket(family, socket.SOCK_STREAM) as link:
+            link.settimeout(10)
+            link.bind((source, 0, *scope))
+            link.connect((target, 80, *scope))
+            link.sendall(b"GET /latest HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return int(link.makefile("rb").readline().split()[1])
+
+    return machine.inside(ask_from)
 
 
 def test_methods_and_bodies_are_passed_on(cloud):

@@ -32,7 +32,8 @@ def serve(connection: socket.socket, client: str, device: str, settings: Setting
     """Serve the request on `connection`, which came from address `client` by `device`."""
     try:
         request = http1.read_request(connection, REQUEST_TIMEOUT_S)
-        instance = identify(client, device, settings.networks[device])
+        mac = neighbours.mac_of(packed(client), socket.if_nametoindex(device))
+        instance = identify(client, mac, settings.networks[device])
         if instance is None:
             raise http1.Problem(404)
         _pass_on(connection, request, _signed(instance, client, settings), settings.upstream)
@@ -40,22 +41,21 @@ def serve(connection: socket.socket, client: str, device: str, settings: Setting
         connection.sendall(http1.answer(problem.status))
 
 
-def identify(client: str, device: str, network: Network) -> Instance | None:
-    """Return the instance that has address `client` on `network`, None for a stranger, and for
-    who uses an address that belongs to another machine's MAC.
+def identify(client: str, mac: str | None, network: Network) -> Instance | None:
+    """Return the instance that has address `client` on `network`, None for a stranger.
+
+    A stranger is also who uses, from the MAC of a neighbour, what belongs to another machine.
     """
     address = packed(client)
     owner = network.addresses.get(address)
-    if owner is None and is_link_local(address):
-        owner = network.macs.get(mac_of(address) or "")
-    elif owner is None:
-        return None
-    mac = neighbours.mac_of(address, socket.if_nametoindex(device))
+    if owner is None:
+        if not is_link_local(address):
+            return None
+        # Not made of a MAC: the network's own word for who has this address.
+        owner = network.macs.get(mac_of(address) or mac or "")
     if mac is None:
         return owner
-    # For a link-local address not made of a MAC it is the network's own word for who has it.
-    seen = network.macs.get(mac)
-    return seen if owner in (None, seen) else None
+    return owner if network.macs.get(mac) == owner else None
 
 
 def _signed(instance: Instance, client: str, settings: Settings) -> dict[str, str]:
