@@ -12,7 +12,7 @@ import world
 PORT = 35672
 URL = f"amqp://guest:guest@127.0.0.1:{PORT}//"
 TRANSPORT = f"rabbit://guest:guest@127.0.0.1:{PORT}/"
-START_S = 90.0
+START_S = 300.0
 
 
 def start(directory: pathlib.Path) -> None:

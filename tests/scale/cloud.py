@@ -1,7 +1,7 @@
 """Simulated Keystone, Neutron and Nova in one process: `python cloud.py COUNT [--seed N]`.
 
 Answers what the orchestrator asks of a cloud whose appliances all run, in the shapes of the real
-services (`test_simulators.py` holds both against the same functions). It creates nothing but the
+services (`test_cloud_contract.py` holds both to the same). It creates nothing but the
 orchestrator's own port. `/simulator/...` is for the measurement alone.
 """
 
@@ -16,8 +16,7 @@ import msgspec
 import wire
 import world
 
-ADDRESS, TCP_PORT = "127.0.0.1", 35000
-URL = f"http://{ADDRESS}:{TCP_PORT}"
+URL = f"http://{world.CLOUD_ADDRESS}:{world.CLOUD_PORT}"
 EXTENSIONS = ("ip_allocation", "port-security", "astara-router", "dhrouterstatus")
 LIMIT = 1000
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -275,7 +274,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=world.SEED)
     options = parser.parse_args()
     cloud = Cloud(options.count, options.seed)
-    wire.serve(ADDRESS, TCP_PORT, cloud.answer)
+    wire.serve(world.CLOUD_ADDRESS, world.CLOUD_PORT, cloud.answer)
 
 
 if __name__ == "__main__":

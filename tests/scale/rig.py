@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import broker
-import cloud
 import msgspec
 import node
 import room
@@ -78,7 +77,7 @@ class Rig:
 
     def cloud(self, what: str, body: object = None) -> Any:
         """Ask the simulator of the cloud."""
-        return _ask(cloud.ADDRESS, cloud.TCP_PORT, what, body)
+        return _ask(world.CLOUD_ADDRESS, world.CLOUD_PORT, what, body)
 
     def settle(self, what: str) -> float:
         """Wait until the nodes have all routers and nothing to do; give the seconds."""

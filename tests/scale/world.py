@@ -20,6 +20,7 @@ MARK = "astara:router:"
 CREATED = "2026-11-20T12:00:00Z"
 DOCUMENT_PORT = 5000
 SIMULATOR_PORT = 35001
+CLOUD_ADDRESS, CLOUD_PORT = "127.0.0.1", 35000
 
 
 def ident(kind: int, index: int, part: int = 0) -> str:
