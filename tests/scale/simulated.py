@@ -1,4 +1,4 @@
-"""A simulator in a network namespace of its own, for the tests that hold it to the real service."""
+"""A simulator in a namespace of its own, for the tests that hold it to the real service."""
 
 import contextlib
 import pathlib

@@ -4,12 +4,12 @@
 thing that does not. It changes nothing. Called by `document.parse` alone.
 """
 
-import ipaddress
 import itertools
 import socket
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from astara_contract import parsed
 from astara_contract.errors import ContractError
 from astara_contract.shape import Document, Interface, Network, PortForwarding, Subnet
 
@@ -55,8 +55,8 @@ def _check_network(network: Network, path: str) -> None:
 def _check_interface(interface: Interface, path: str) -> None:
     for at, text in enumerate(interface.addresses):
         where = f"{path}.addresses[{at}]"
-        _parsed(ipaddress.ip_interface, text, where)
-        if ipaddress.ip_interface(text).is_multicast:
+        _parsed(parsed.interface, text, where)
+        if parsed.interface(text).is_multicast:
             raise ContractError(where, f"{text} is a multicast address")
     if not interface.lladdr and not interface.ifname:
         raise ContractError(path, "needs lladdr (or, historically, ifname) to find the NIC")
@@ -87,11 +87,11 @@ def _check_unique(document: Document) -> None:
         if n.interface.lladdr
     )
     _unique(
-        (f"{path}.interface.addresses[{at}]", str(ipaddress.ip_interface(text).ip))
+        (f"{path}.interface.addresses[{at}]", str(parsed.interface(text).ip))
         for path, n in nets
         for at, text in enumerate(n.interface.addresses)
         # Link-local addresses are unique on a link only (RFC 4291 section 2.5.6).
-        if not ipaddress.ip_interface(text).is_link_local
+        if not parsed.interface(text).is_link_local
     )
     management = [path for path, n in nets if n.network_type == "management"]
     if len(management) > 1:
@@ -188,9 +188,9 @@ def _check_pair(document: Document) -> None:
     _each(pair.peers, "$.ha_config.peers", _address)
     if len(pair.peers) != 1:
         raise ContractError("$.ha_config.peers", "a pair has exactly one peer")
-    peer = ipaddress.ip_address(pair.peers[0])
+    peer = parsed.address(pair.peers[0])
     own = {
-        ipaddress.ip_interface(text).ip
+        parsed.interface(text).ip
         for network in document.networks
         for text in network.interface.addresses
     }
@@ -201,7 +201,7 @@ def _check_pair(document: Document) -> None:
 def _check_bgp(document: Document) -> None:
     neighbors = document.bgp.neighbors if document.bgp else ()
     outside = [
-        ipaddress.ip_interface(text)
+        parsed.interface(text)
         for network in document.networks
         if network.network_type == "external"
         for text in network.interface.addresses
@@ -219,7 +219,7 @@ def _check_bgp(document: Document) -> None:
             if _cidr(cidr, f"{where}.accept[{index}]").version != address.version:
                 raise ContractError(f"{where}.accept[{index}]", "of another IP version")
     _unique(
-        (f"$.bgp.neighbors[{at}].address", str(ipaddress.ip_address(neighbor.address)))
+        (f"$.bgp.neighbors[{at}].address", str(parsed.address(neighbor.address)))
         for at, neighbor in enumerate(neighbors)
     )
 
@@ -237,12 +237,12 @@ def _each(values: Iterable[str], path: str, rule: Callable[[str, str], object]) 
         rule(value, f"{path}[{at}]")
 
 
-def _address(text: str, path: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return _parsed(ipaddress.ip_address, text, path)
+def _address(text: str, path: str) -> parsed.Address:
+    return _parsed(parsed.address, text, path)
 
 
-def _cidr(text: str, path: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return _parsed(ipaddress.ip_network, text, path)
+def _cidr(text: str, path: str) -> parsed.Network:
+    return _parsed(parsed.network, text, path)
 
 
 def _same_family(text: str, version: int, path: str) -> None:

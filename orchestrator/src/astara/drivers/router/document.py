@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from astara_contract import document as contract
-from astara_contract import metadata, types
+from astara_contract import metadata, parsed, types
 
 from ...clients import topology
 from . import bgp as bgp_sessions
@@ -166,9 +166,7 @@ def _addresses(
     A link-local address belongs to each port that has an IPv6 address (hosts know the router by
     it); if none has, the first port gives one, because metadata over IPv6 needs no prefix.
     """
-    lengths = {
-        subnet.id: ipaddress.ip_network(subnet.cidr).prefixlen for subnet in network.subnets
-    }
+    lengths = {subnet.id: parsed.network(subnet.cidr).prefixlen for subnet in network.subnets}
     addresses = [
         f"{fixed.ip_address}/{lengths[fixed.subnet_id]}"
         for port in ports
@@ -181,7 +179,7 @@ def _addresses(
 
 
 def _speaks_ipv6(port: topology.RouterPort) -> bool:
-    return any(ipaddress.ip_address(fixed.ip_address).version == 6 for fixed in port.fixed_ips)
+    return any(parsed.address(fixed.ip_address).version == 6 for fixed in port.fixed_ips)
 
 
 def _subnet(subnet: topology.Subnet, *, external: bool) -> contract.Subnet:
@@ -257,16 +255,17 @@ def _allocation(port: topology.Allocation, leased: Mapping[str, bool]) -> contra
 
 def _host_name(addresses: Iterable[str]) -> str:
     """Name a host by its first address, IPv4 if it has one: ``host-192-168-0-2``."""
-    parsed = sorted(
-        (ipaddress.ip_address(address) for address in addresses),
+    found = sorted(
+        (parsed.address(address) for address in addresses),
         key=lambda address: (address.version, int(address)),
     )
-    return f"host-{parsed[0].exploded}".replace(".", "-").replace(":", "-") if parsed else ""
+    return f"host-{found[0].exploded}".replace(".", "-").replace(":", "-") if found else ""
 
 
 def _text(value: str) -> str:
     """Cut what the contract's one-line text cannot hold; names of tenants are free text."""
-    return "".join(char for char in value if char.isprintable())[:255]
+    printable = value.isprintable()
+    return (value if printable else "".join(char for char in value if char.isprintable()))[:255]
 
 
 def _accepted(value: str | None, kind: Any) -> Any:
@@ -287,9 +286,9 @@ def _static_routes(router: topology.RouterDetail) -> tuple[tuple[str, str], ...]
 def _default_v4_gateway(external: Iterable[contract.Network]) -> str:
     """Return the gateway of the external IPv4 subnet in which the router has its address."""
     for network in external:
-        own = [ipaddress.ip_interface(address).ip for address in network.interface.addresses]
+        own = [parsed.interface(address).ip for address in network.interface.addresses]
         for subnet in sorted(network.subnets, key=lambda subnet: (subnet.cidr, subnet.id)):
-            prefix = ipaddress.ip_network(subnet.cidr)
+            prefix = parsed.network(subnet.cidr)
             if prefix.version == 4 and subnet.gateway_ip and any(ip in prefix for ip in own):
                 return subnet.gateway_ip
     return ""
