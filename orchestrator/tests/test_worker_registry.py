@@ -9,7 +9,7 @@ from virtual_time import VirtualClock
 from astara import events
 from astara.machine import automaton, outcome, patience
 from astara.machine.vocabulary import Action, InstanceState
-from astara.worker import registry
+from astara.worker import registry, turns
 
 
 class Bench:
@@ -402,3 +402,29 @@ def test_a_change_during_the_walk_that_fails_is_not_forgotten(failing):
     failing.event("a")
     failing.slots.give_back(taken, ended)
     assert failing.ready() == 1, "tried at once, not after the pause"
+
+
+def test_changes_go_before_polls_but_one_turn_of_a_few_is_a_polls(reading):
+    bench, _ = reading
+    for name in bench.names:
+        bench.event(name)
+    bench.work(60)
+    bench.slots.handle(events.PollSlice(0, 1))
+    for name in ("new-1", "new-2", "new-3", "new-4"):
+        bench.cloud.router(name)
+        bench.event(name)
+
+    order = [bench.slots.take().resource.id for _ in range(10)]
+
+    assert sorted(order) == sorted([*bench.names, "new-1", "new-2", "new-3", "new-4"])
+    assert sum(name.startswith("new") for name in order[: turns.POLL_EVERY]) >= 3
+    assert any(name.startswith("r") for name in order[: turns.POLL_EVERY])
+
+
+def test_a_change_of_what_waits_for_a_poll_goes_with_the_changes(serving):
+    serving.slots.handle(events.PollSlice(0, 1))
+    serving.event("c")
+
+    assert serving.slots.take().resource.id == "c"
+    assert serving.ready() == 2
+    assert {serving.slots.take().resource.id for _ in range(2)} == {"a", "b"}

@@ -20,6 +20,7 @@ import world
 from astara_contract import document, errors, status
 
 STALE = "stale-epoch"
+THREADS = 3
 
 
 class Appliance:
@@ -76,10 +77,12 @@ class Fleet:
         self.all = [Appliance(router) for router in world.routers(count, seed)]
         self.requests: collections.Counter[str] = collections.Counter()
         self.connections = 0
+        self._lock = threading.Lock()
 
     def met(self) -> None:
         """Count a connection."""
-        self.connections += 1
+        with self._lock:
+            self.connections += 1
 
     def answer(self, request: wire.Request) -> wire.Answer | None:
         """Answer one request; None hangs up."""
@@ -87,7 +90,8 @@ class Fleet:
         index = world.index_at(request.address)
         if not 0 <= index < len(self.all) or self.all[index].silent:
             return None
-        self.requests[f"{request.method} {path}"] += 1
+        with self._lock:
+            self.requests[f"{request.method} {path}"] += 1
         appliance = self.all[index]
         if path == "/v1/status" and request.method == "GET":
             return _json(200, appliance.status())
@@ -138,7 +142,7 @@ def main() -> None:
         context = certificates.issued(options.simulated, ids)
     told = ("::1", world.SIMULATOR_PORT, fleet.told)
     threading.Thread(target=wire.serve, args=told, daemon=True).start()
-    wire.serve("::", world.DOCUMENT_PORT, fleet.answer, context, fleet.met)
+    wire.serve("::", world.DOCUMENT_PORT, fleet.answer, context, fleet.met, THREADS)
 
 
 if __name__ == "__main__":

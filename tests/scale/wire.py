@@ -1,19 +1,21 @@
 """Speak just enough HTTP/1.1 to be cheap: what the simulators answer with.
 
-One thread and one selector serve any number of connections and local addresses, in plaintext or
-TLS; a request costs some tens of microseconds beside the handshake, so that a measurement weighs
-the orchestrator and not its surroundings.
+A few threads with a selector each serve any number of connections and local addresses, in
+plaintext or TLS; a request costs some tens of microseconds beside the handshake, during which the
+other threads go on, so that a measurement weighs the orchestrator and not its surroundings.
 """
 
 import contextlib
 import selectors
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 404: "Not Found"}
 BACKLOG = 4096
+AT_ONCE = 4  # connections that a thread takes before it serves those it has
 _CHUNK = 256 * 2**10
 
 
@@ -133,14 +135,31 @@ def serve(
     answer: Answering,
     context: ssl.SSLContext | None = None,
     accepted: Callable[[], None] = lambda: None,
+    threads: int = 1,
 ) -> None:
-    """Serve until the process is killed; `accepted` is called for each connection."""
+    """Serve until the process is killed; `accepted` is called for each connection.
+
+    With several threads so are `answer` and `accepted`, at the same time.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as listening, selectors.EpollSelector() as selector:
+    with socket.socket(family) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address, port))
         listening.listen(BACKLOG)
         listening.setblocking(False)
+        shared = (listening, answer, context, accepted)
+        for _ in range(threads - 1):
+            threading.Thread(target=_loop, args=shared, daemon=True).start()
+        _loop(*shared)
+
+
+def _loop(
+    listening: socket.socket,
+    answer: Answering,
+    context: ssl.SSLContext | None,
+    accepted: Callable[[], None],
+) -> None:
+    with selectors.EpollSelector() as selector:
         selector.register(listening, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
@@ -153,9 +172,9 @@ def serve(
 
 
 def _accepted(listening: socket.socket, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
-    """Yield the connections that wait to be taken."""
+    """Yield some of the connections that wait to be taken."""
     with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-        while True:
+        for _ in range(AT_ONCE):
             link, _ = listening.accept()
             link.setblocking(False)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

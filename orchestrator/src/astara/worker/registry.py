@@ -11,11 +11,11 @@ import logging
 import threading
 import typing
 import zlib
-from collections import deque
 
 from .. import events, metrics, tracing
 from ..machine import automaton, instance_port, outcome, permit
 from ..machine.vocabulary import Action, InstanceState
+from . import turns
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -113,8 +113,7 @@ class Registry:
         self._slots: dict[str, Slot] = {}
         self._by_key: dict[_Key, set[str]] = {}
         self._blind: set[str] = set()  # those whose first walk has not looked yet
-        self._ready: deque[Slot] = deque()
-        self._briefed: deque[Slot] = deque()  # ready, and what they need has been read
+        self._turns = turns.Turns()
         self._timers: list[tuple[float, int, Slot]] = []
         self._timer_numbers = itertools.count(1)
         self._closed = False
@@ -195,7 +194,7 @@ class Registry:
             audit_id,
             len(self._slots),
             len(unlisted),
-            len(self._ready),
+            len(self._turns),
             len(self._timers),
         )
 
@@ -216,8 +215,11 @@ class Registry:
         if trace and len(slot.traces) < TRACES_MAX:
             slot.traces = (*slot.traces, tracing.asked(trace))
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
-            self._make_ready(slot)
-        elif changed and action is not Action.POLL:
+            self._make_ready(slot, poll=action in _ROUTINE)
+            return
+        if action not in _ROUTINE and slot.phase is Phase.READY:
+            self._turns.hasten(slot)
+        if changed and action is not Action.POLL:
             self._nudge(slot)
 
     def _nudge(self, slot: Slot) -> None:
@@ -235,10 +237,10 @@ class Registry:
     # -- emptied by the pool
     # -----------------------------------------------------------------------
 
-    def _make_ready(self, slot: Slot) -> None:
+    def _make_ready(self, slot: Slot, *, poll: bool = False) -> None:
         slot.phase = Phase.READY
         slot.timer = 0
-        self._ready.append(slot)
+        self._turns.add(slot, poll=poll)
         self._changed.notify()
 
     def take(self) -> Slot | None:
@@ -250,9 +252,9 @@ class Registry:
             with self._changed:
                 if not self._wait_for_work():
                     return None
-                batch = self._batch() if not self._briefed else []
+                batch = self._batch()
                 if not batch:
-                    slot = (self._briefed or self._ready).popleft()
+                    slot = self._turns.next()
                     slot.phase = Phase.RUNNING
                     slot.full = slot.news = False
                     return slot
@@ -263,20 +265,18 @@ class Registry:
         """Wait until something is ready; False when all is over."""
         while not self._closed:
             next_s = self._fire_timers()
-            if self._ready or self._briefed:
+            if self._turns:
                 return True
             self._changed.wait(next_s)
         return False
 
     def _batch(self) -> list[Slot]:
         """Take those that are to be briefed together off the queue; none if they are few."""
-        if self._briefing is None or len(self._ready) < TOGETHER_MIN or not self._ready[0].full:
+        if self._briefing is None:
             return []
-        batch: list[Slot] = []
-        while self._ready and self._ready[0].full and len(batch) < TOGETHER_MAX:
-            slot = self._ready.popleft()
+        batch = self._turns.batch(TOGETHER_MIN, TOGETHER_MAX)
+        for slot in batch:
             slot.phase, slot.stale = Phase.BRIEFED, False
-            batch.append(slot)
         return batch
 
     def _brief(self, batch: list[Slot], new: list[str]) -> None:
@@ -290,7 +290,7 @@ class Registry:
                     if slot.stale or not self._has(slot):
                         self._outdate(slot)
                     slot.phase = Phase.READY
-                    self._briefed.append(slot)
+                    self._turns.add_briefed(slot)
                 self._changed.notify_all()
 
     def _fire_timers(self) -> float | None:
