@@ -129,8 +129,8 @@ class Truth:
     def _servers(self) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
         for server in self._cloud.service.compute.servers():
-            router_id = server.metadata.get("astara_resource", "").removeprefix("router:")
-            found.setdefault(router_id, []).append(server)
+            if mark := server.metadata.get("astara_resource"):
+                found.setdefault(mark.removeprefix("router:"), []).append(server)
         return found
 
     # -- looks ------------------------------------------------------------------------------------
