@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from astara_contract import document as contract
+
 pytestmark = pytest.mark.functional
 
 
@@ -204,3 +206,24 @@ def test_agent_stays_small(router):
     resident, proportional = (int(lines[key].split()[0]) / 1024 for key in ("Rss", "Pss"))
     print(f"RSS {resident:.1f} MiB, PSS {proportional:.1f} MiB")
     assert resident < 60
+
+
+def test_a_document_of_the_next_release_is_refused_and_what_runs_goes_on(router):
+    before = router.get("/v1/status")
+    number, answer = router.try_push(router.good | {"teleports": [{"to": "mars"}]})
+    assert number == 400
+    assert (answer["error"]["path"], answer["error"]["reason"]) == ("$.teleports", "unknown key")
+    after = router.get("/v1/status")
+    assert (after["digest"], after["pushes_applied"]) == (
+        before["digest"],
+        before["pushes_applied"],
+    )
+    assert router.vm.pings("192.168.0.1")
+    assert "flow_offload" in after["additions"], "what it does know can be asked for"
+
+
+def test_a_document_of_the_first_release_has_the_digest_that_its_sender_computed(router):
+    document = contract.parse(router.good)
+    text = json.loads(contract.encode(document))
+    assert not set(text) & set(contract.additions())
+    assert router.push(text)["digest"] == contract.digest(document)
