@@ -108,6 +108,14 @@ def test_forwarding_in_a_guest_is_not_the_hosts(store: servers.Store, uuid: str)
     assert pathlib.Path("/proc/sys/net/ipv4/conf/all/rp_filter").read_text() == before
 
 
+def test_a_guest_may_rename_itself_and_not_the_host(store: servers.Store, uuid: str) -> None:
+    name = pathlib.Path("/proc/sys/kernel/hostname")
+    before = name.read_text()
+    start(store, uuid)
+    assert inside(store, uuid, f"echo another >{name} && hostname") == "another\n"
+    assert name.read_text() == before
+
+
 def test_the_disk_outlives_a_reboot_and_the_rest_does_not(store: servers.Store, uuid: str) -> None:
     start(store, uuid)
     kept = ["/var/lib/astara/file", "/var/log/file"]

@@ -164,6 +164,9 @@ def _mount_etc(root: pathlib.Path, hostname: str) -> None:
 def _mount_kernel(root: pathlib.Path) -> None:
     hardened = MS_NOSUID | MS_NODEV | MS_NOEXEC
     _mount("proc", root / "proc", "proc", hardened, None)
+    # A mount of its own stays writable below the one that is not: the name is the server's.
+    own_name = root / "proc/sys/kernel/hostname"
+    _bind(own_name, own_name)
     for name in (
         "sys/kernel",
         "sys/vm",
