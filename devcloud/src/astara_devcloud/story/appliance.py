@@ -47,6 +47,11 @@ def _opener(config: Path) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(*handlers)
 
 
+def forget_certificates() -> None:
+    """Have the next question asked with a certificate of the authority that signs then."""
+    _opener.cache_clear()
+
+
 class Appliance:
     """The appliance of one router."""
 
