@@ -428,3 +428,12 @@ def test_a_change_of_what_waits_for_a_poll_goes_with_the_changes(serving):
     assert serving.slots.take().resource.id == "c"
     assert serving.ready() == 2
     assert {serving.slots.take().resource.id for _ in range(2)} == {"a", "b"}
+
+
+def test_a_read_slice_reads_counters_of_what_is_idle_and_of_nothing_else(serving):
+    serving.slots.handle(events.PollSlice(0, 1, Action.READ))
+    [slot, *_] = [slot for slot in serving.slots.all_slots() if slot.automaton.pending]
+    assert slot.automaton.pending == {Action.READ}
+    assert not slot.full
+    serving.slots.handle(events.PollSlice(0, 1, Action.READ))
+    assert slot.automaton.pending == {Action.READ}

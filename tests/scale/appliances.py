@@ -17,7 +17,7 @@ import msgspec
 import wire
 import world
 
-from astara_contract import document, errors, status
+from astara_contract import document, errors, stats, status
 
 STALE = "stale-epoch"
 THREADS = 3
@@ -52,6 +52,22 @@ class Appliance:
             agent_started_at=world.CREATED,
             interfaces=self.nics,
         )
+
+    def stats(self, grown: int) -> stats.Stats:
+        """Answer with a counter for each NIC, all of which are as many as `grown`."""
+        counters = tuple(
+            stats.Counter(
+                kind="interface",
+                name=nic.lladdr,
+                scope="internal",
+                in_bytes=grown,
+                in_packets=grown,
+                out_bytes=grown,
+                out_packets=grown,
+            )
+            for nic in self.nics
+        )
+        return stats.Stats(since=world.CREATED, at=world.CREATED, counters=counters)
 
     def put(self, body: bytes, epoch: int | None) -> tuple[int, object]:
         if epoch is not None and epoch < self.epoch:
@@ -101,6 +117,8 @@ class Fleet:
                 return _json(415, {"error": unsupported})
             epoch = request.headers.get("astara-epoch")
             return _json(*appliance.put(request.body, int(epoch) if epoch else None))
+        if path == "/v1/system/stats":
+            return _json(200, appliance.stats(self.requests.total()))
         if path == "/v1/system/config":
             return _json(200, {"configuration": None, "digest": appliance.digest})
         return _json(404, {"error": {"code": "not-found", "reason": "no such resource"}})

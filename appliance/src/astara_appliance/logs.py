@@ -4,8 +4,11 @@ Decides nothing but who is named: the router that this appliance serves, on ever
 router travel to children by environment variables. Called first thing by each `cmd`.
 """
 
+import contextlib
 import logging
 import os
+import re
+from collections.abc import Iterator
 
 from astara_contract import logline
 
@@ -14,6 +17,7 @@ FORMAT = "ASTARA_LOG_FORMAT"
 
 ROUTER = "ASTARA_LOG_ROUTER"
 PASSED_ON = (FORMAT, ROUTER)
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def start(process: str, *, as_json: bool = False, router_id: str = "") -> None:
@@ -33,6 +37,17 @@ def serve(router_id: str) -> None:
     """Name this router from now on, in what is started from now on as well."""
     if router_id:
         os.environ[ROUTER] = router_id
+
+
+@contextlib.contextmanager
+def traced(traceparent: str) -> Iterator[None]:
+    """Name the trace of a request (W3C trace context) on what this thread logs meanwhile."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        yield
+        return
+    with logline.about("router", "", found[1]):
+        yield
 
 
 def _router() -> logline.Subject | None:

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.functional
 
 ROUTER = "0f3c9a52-6f0e-4b5a-9d53-5b0d9cbb7d11"
 KEY = "5e" * 32
+TRACE = "ab" * 16
 HEAD = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:.]+Z [A-Z]+ (?P<process>[a-z-]+)\[\d+\]/\S+ "
     r"(?P<event>[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+) (router=(?P<router>\S+)|-) ?(?P<facts>.*)"
@@ -24,7 +25,7 @@ def life(host, eventually):
     blue = host.network("internal", nic, ["192.168.0.1/24"], ["192.168.0.0/24"])
     orchestrator = {"address": "fdca:3ba5:a17a:acda::1", "metadata_key": KEY}
     good = host.document([blue], orchestrator=orchestrator, router_id=ROUTER)
-    host.push(good)
+    host.push(good, traceparent=f"00-{TRACE}-{'cd' * 8}-01")
     bad = host.network("internal", nic, ["192.168.0.1/24", "::1/64"], ["192.168.0.0/24"])
     assert host.try_push({**good, "networks": [good["networks"][0], bad]})[0] == 500
     assert host.try_push({"hostname": "no\nname"})[0] == 400
@@ -45,6 +46,8 @@ def test_each_line_of_text_has_event_and_router(appliance_host, eventually):
         ("push.failed", ROUTER),
         ("settings.unreadable", ROUTER),
     }
+    [applied] = [line for line in lines if f"trace={TRACE}" in line]
+    assert " push.applied " in applied
     assert not any(KEY in line for line in lines)
 
 

@@ -55,7 +55,10 @@ class Said(NamedTuple):
 
 @contextlib.contextmanager
 def about(driver: str, resource_id: str, trace: str = "") -> Iterator[None]:
-    """Name the resource on every line that this thread logs meanwhile."""
+    """Name the resource on every line that this thread logs meanwhile.
+
+    An empty id leaves that to the formatter's default, which may be learned meanwhile.
+    """
     token = _about.set(Subject(driver, resource_id, trace))
     try:
         yield
@@ -71,6 +74,8 @@ def well_formed(template: str) -> bool:
 def said(record: logging.LogRecord, default: Subject | None = None) -> Said:
     """Take a record apart; `default` is meant where neither record nor thread name a resource."""
     bound = _about.get() or default
+    if bound is not None and not bound.id:  # the trace is known, the resource is whose log it is
+        bound = default._replace(trace=bound.trace) if default is not None else None
     found = _TEMPLATE.fullmatch(record.msg) if isinstance(record.msg, str) else None
     facts = _facts(found[2], record.args) if found is not None else None
     if found is None or facts is None:

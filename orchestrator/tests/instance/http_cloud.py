@@ -382,6 +382,13 @@ class HttpCloud:
             return self._push(address, appliance, raw)
         if path.endswith("/config"):
             return 200, {"configuration": appliance["committed"], "digest": appliance["digest"]}
+        if path == "/v1/system/stats":
+            counted = appliance.get("counted")
+            return (
+                (200, counted)
+                if counted
+                else (404, {"error": {"code": "not-found", "reason": "no"}})
+            )
         server = self.servers[appliance["server"]]
         return 200, {
             "v4": True,

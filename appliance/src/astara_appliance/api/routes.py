@@ -14,7 +14,7 @@ from werkzeug import exceptions
 
 from astara_contract import errors as contract_errors
 
-from .. import errors
+from .. import errors, logs
 from ..system import memory, process, tls
 from . import openapi, operations, views
 
@@ -45,7 +45,8 @@ def _answering(
     operation: operations.Operation, parts: views.Parts
 ) -> Callable[..., flask.Response]:
     def answer(**path: str) -> flask.Response:
-        told = operation.view(parts, **path)
+        with logs.traced(flask.request.headers.get("traceparent", "")):
+            told = operation.view(parts, **path)
         body = told if isinstance(told, str) else msgspec.json.encode(told)
         response = flask.Response(body, content_type=operation.media)
         if len(body) > LARGE_ANSWER:
