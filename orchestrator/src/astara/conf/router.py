@@ -92,6 +92,14 @@ OPTS = [
         "anti-affinity where a pair on one host is worse than half a pair. Each pair takes one "
         "server group of the service project's quota.",
     ),
+    cfg.StrOpt(
+        "provider_rules_path",
+        default="/etc/astara/provider_rules.json",
+        deprecated_group="DEFAULT",
+        help="File of labels under which all appliances count their traffic with networks of "
+        'your choice: {"labels": {"transit": ["192.0.2.0/24"]}}. Read at start; without it '
+        "nothing is counted by labels of yours.",
+    ),
     cfg.ListOpt(
         "functions",
         default=[],

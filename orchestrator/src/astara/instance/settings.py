@@ -6,10 +6,11 @@ Decides nothing; the only module of this package that knows names of options (be
 
 import logging
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..drivers.router.bgp import Policy
+from . import provider_rules
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Settings:
     pair_affinity: str = "soft-anti-affinity"
     cooldown_s: float = 30.0
     cooldown_max_s: float = 900.0
+    labels: provider_rules.Labels = field(default_factory=dict)
 
 
 def from_conf(conf: Any) -> Settings:
@@ -67,6 +69,7 @@ def from_conf(conf: Any) -> Settings:
         cooldown_s=conf.error_state_cooldown,
         cooldown_max_s=conf.error_state_cooldown_max,
         bgp=_bgp(conf.router) if conf.router.bgp else None,
+        labels=provider_rules.read(conf.router.provider_rules_path),
     )
 
 

@@ -67,6 +67,7 @@ class Tools:
                 *functions.load(settings.functions),
                 *written_sections.read(settings.function_sections),
             ),
+            labels=settings.labels,
         )
         self._lock = threading.Lock()
         self._facts: tuple[float, ManagementFacts] | None = None

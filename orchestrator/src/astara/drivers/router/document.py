@@ -10,7 +10,7 @@ network alone, so that nothing is routed.
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -51,6 +51,7 @@ class Site:
     proxy_ndp: bool = False
     flow_offload: bool = False
     functions: tuple[Function, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def build(
@@ -93,6 +94,7 @@ def build(
             functions=sections(router, site.functions) if active else {},
             ha_resource=pair is not None,
             ha_config=pair,
+            labels=dict(site.labels) if external else {},
             orchestrator=contract.Orchestrator(
                 address=site.address,
                 metadata_port=site.metadata_port,
