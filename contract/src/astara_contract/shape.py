@@ -111,7 +111,7 @@ class Interface(_Part, frozen=True):
 class Network(_Part, frozen=True):
     """A network that the appliance has a NIC on; each network appears once."""
 
-    added = frozenset({"proxy_ndp"})
+    added = frozenset({"proxy_ndp", "address_scope4", "address_scope6"})
 
     network_id: Identifier
     network_type: NetworkType
@@ -125,6 +125,12 @@ class Network(_Part, frozen=True):
     proxy_ndp: bool = False
     """On an external network: answer neighbour solicitations for the IPv6 addresses of internal
     hosts, where nobody routes their prefixes to this appliance (RFC 4389). Not in a pair.
+    """
+
+    address_scope4: OptionalIdentifier = ""
+    address_scope6: OptionalIdentifier = ""
+    """Networks of one scope have no address in common: only they are routed to each other. IPv4
+    leaves untranslated for an external network of its scope, translated for any other.
     """
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ... import clock
 from ...system import files, management, process
 from .. import base, links
-from . import conntrack, nft, skeleton
+from . import conntrack, nft, scopes, skeleton
 from .elements import Elements, Management, elements, key_of, parse_listing, value_of
 
 if TYPE_CHECKING:
@@ -299,6 +299,9 @@ def _ended(observed: Observed, desired: Desired) -> conntrack.Cut:
     sources = set(observed.unfinished.sources)
     if observed.elements.get("unnatted_if", frozenset()) - desired.elements["unnatted_if"]:
         # SNAT was switched on: what went out untranslated so far must start anew.
+        sources.update(desired.elements["connected4"])
+    if scopes.differ(observed.elements, desired.elements):
+        # Who may talk to whom, and under which address, has changed.
         sources.update(desired.elements["connected4"])
     forwarded = set(observed.unfinished.forwarded)
     for name in ("port_to_port", *skeleton.RANGED):

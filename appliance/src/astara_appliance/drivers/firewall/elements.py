@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import base, limits, links
-from . import openings, skeleton
+from . import openings, scopes, skeleton
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -48,6 +48,7 @@ def elements(
         _own_addresses(of),
         _sources(document, of),
         _translation(document, of),
+        scopes.elements(of, snat=document.enable_snat),
         _forwardings(document),
         _classes(document, of),
         _advertising(of),

@@ -9,7 +9,9 @@ decide, in this order:
   serves there (management: ssh and the API,
   for the other one of a pair VRRP and conntrackd; tenants: DHCP, DNS, metadata);
 - nothing is ever forwarded from or to the management network: it is in no forward zone;
-- IPv4 leaves an external network under an external address or not at all, unless SNAT is off;
+- networks of different address scopes are not routed to each other;
+- IPv4 leaves an external network under an external address or not at all, unless SNAT is off or
+  both are of one scope;
 - router advertisements leave only where a subnet asks for them;
 - packets of public addresses with a rate limit leave in the traffic class of the driver `qos`.
 
@@ -66,6 +68,9 @@ SETS: dict[str, tuple[str, bool]] = {
     "tunnel_if": ("ifname", False),  # devices of network functions
     "peer4": ("ipv4_addr", False),  # the other one of a pair, on management
     "peer6": ("ipv6_addr", False),
+    "apart4": ("ifname . ifname", False),  # in and out by networks of two address scopes
+    "apart6": ("ifname . ifname", False),
+    "same_scope": ("ifname . ifname", False),  # a tenant's and an external one, IPv4
     "same_link": ("ifname . ifname", False),  # in and out by one tenant interface
 }
 # Their keys hold ranges, each element by itself.
@@ -156,7 +161,13 @@ _CHAINS = f"""
 		icmpv6 type {LISTENER_DISCOVERY} accept
 		iifname vmap @input_zone
 	}}
+	chain scope {{
+		ct status dnat return
+		meta nfproto ipv4 iifname . oifname @apart4 counter drop
+		meta nfproto ipv6 iifname . oifname @apart6 counter drop
+	}}
 	chain forward_internal {{
+		jump scope
 		oifname @internal_if accept
 		oifname @external_if accept
 		oifname @tunnel_if accept
@@ -166,9 +177,11 @@ _CHAINS = f"""
 	}}
 	chain forward_external {{
 		oifname != @internal_if drop
+		jump scope
 		meta nfproto ipv6 accept
 		ct status dnat accept
 		iifname @unnatted_if accept
+		iifname . oifname @same_scope accept
 	}}
 	chain forward {{
 		{_FORWARD}
@@ -201,6 +214,7 @@ _CHAINS = f"""
 	chain translate_outgoing {{
 		ip saddr @external4 accept
 		snat ip to ip saddr map @fixed_to_floating
+		iifname . oifname @same_scope accept
 		snat ip to oifname map @snat_address
 	}}
 	chain translate_hairpin {{
@@ -226,6 +240,7 @@ _CHAINS = f"""
 		oifname @external_if ip saddr @floating_out
 		ct status snat accept
 		ct status dnat ct direction reply accept
+		iifname . oifname @same_scope accept
 		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
 	}}
 	chain output {{

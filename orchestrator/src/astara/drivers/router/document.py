@@ -157,6 +157,8 @@ def _network(
         subnets=tuple(_subnet(subnet, external=external) for subnet in network.subnets),
         allocations=() if external else _allocations(network),
         proxy_ndp=external and proxy_ndp,
+        address_scope4=services.address_scope(network, 4),
+        address_scope6=services.address_scope(network, 6),
     )
 
 

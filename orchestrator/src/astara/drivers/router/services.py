@@ -1,8 +1,8 @@
 """What floating IPs and Neutron's service plug-ins ask of an appliance; pure.
 
-Port forwardings, rate limits, conntrack helpers and metering labels. What the contract does not
-know (a protocol without ports, a helper of another name) is left out: one odd object must not stop
-a router. Called by `document`.
+Port forwardings, rate limits, conntrack helpers, metering labels and address scopes. What the
+contract does not know (a protocol without ports, a helper of another name) is left out: one odd
+object must not stop a router. Called by `document`.
 """
 
 import ipaddress
@@ -71,6 +71,12 @@ def metering_labels(router: topology.RouterDetail) -> tuple[contract.MeteringLab
         for label in router.metering_labels
         if (kept := tuple(rule for rule in label.rules if _of_one_family(rule)))
     )
+
+
+def address_scope(network: topology.Network, version: int) -> str:
+    """Return the address scope of a network's subnets; Neutron sees to it that they share one."""
+    scopes = {s.address_scope_id for s in network.subnets if s.ip_version == version}
+    return min((scope for scope in scopes if scope), default="")
 
 
 def _forwarding(
