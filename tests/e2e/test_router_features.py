@@ -137,3 +137,68 @@ def _rates(home: Home) -> set[str]:
         words = home.inside("tc", "class", "show", "dev", device).split()
         found |= {words[at + 1] for at, word in enumerate(words) if word == "rate"}
     return found
+
+
+def test_a_label_counts_what_a_server_sends(home: Home) -> None:
+    admin = home.admin.network
+    label = admin.create_metering_label(
+        name="features-label", project_id=home.tenant.cloud.current_project_id
+    )
+    try:
+        admin.create_metering_label_rule(
+            metering_label_id=label.id,
+            direction="egress",
+            destination_ip_prefix=f"{outside.SERVER_V4}/32",
+        )
+        anna = home.tenant.vantage(home.anna)
+
+        def counted() -> int:
+            anna.pings(outside.SERVER_V4)
+            told = home.appliance.stats()["counters"]
+            return sum(item["out_packets"] for item in told if item["name"] == label.id)
+
+        assert eventually(counted, "packets under the label") >= 3
+    finally:
+        admin.delete_metering_label(label)
+    eventually(
+        lambda: label.id not in json.dumps(home.appliance.stats()), "the label is forgotten"
+    )
+
+
+def test_a_conntrack_helper_reaches_the_appliance(home: Home) -> None:
+    admin = home.admin.network
+    helper = admin.create_conntrack_helper(home.router, protocol="udp", port=69, helper="tftp")
+    tables = ("nft", "list", "ruleset")
+    eventually(lambda: 'ct helper set "tftp_udp_69"' in home.inside(*tables), "the helper")
+    admin.delete_conntrack_helper(helper, home.router)
+    eventually(lambda: "tftp" not in home.inside(*tables), "no helper")
+
+
+def test_a_network_of_another_address_scope_is_reached_by_floating_ip_alone(home: Home) -> None:
+    tenant, network = home.tenant, home.tenant.cloud.network
+    scope = network.create_address_scope(name="features-scope", ip_version=4)
+    pool = network.create_subnet_pool(
+        name="features-pool",
+        address_scope_id=scope.id,
+        prefixes=["10.34.0.0/16"],
+        default_prefix_length=24,
+    )
+    apart = tenant.network("apart")
+    subnet = network.create_subnet(network_id=apart.id, ip_version=4, subnet_pool_id=pool.id)
+    tenant.plug(home.router, subnet)
+    bert = tenant.wait_active(tenant.server("bert", apart, "open"))
+    try:
+        anna, his = tenant.vantage(home.anna), tenant.vantage(bert)
+        eventually(lambda: his.pings(outside.SERVER_V4), "the way out, translated")
+        assert not anna.pings(tenant.address(bert))
+        floating = tenant.floating_ip(bert)
+        eventually(lambda: anna.pings(floating.floating_ip_address), "the floating IP")
+        network.delete_ip(floating)
+    finally:
+        tenant.cloud.compute.delete_server(bert)
+        left = {"network_id": apart.id, "device_id": bert.id}
+        eventually(lambda: not list(network.ports(**left)), "the server's port gone")
+        tenant.unplug(home.router, subnet)
+        network.delete_subnet(subnet)
+        network.delete_subnet_pool(pool)
+        network.delete_address_scope(scope)

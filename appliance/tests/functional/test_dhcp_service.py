@@ -440,6 +440,47 @@ def test_names_outside_are_asked_for_at_the_forwarders(cloud):
             outside.kill()
 
 
+def test_long_answers_come_by_tcp_and_by_edns(cloud):
+    """What is over 512 bytes: truncated over plain UDP, whole by TCP and by EDNS (RFC 6891)."""
+    cloud.push()
+    words = [f"{at}{'x' * 60}" for at in range(20)]
+    server = (
+        "dnsmasq", "-k", "-C", "/dev/null", "--no-hosts", "--no-resolv", "--pid-file=",
+        "--edns-packet-max=4096",
+        *(f"--txt-record=long.world.example,{word}" for word in words[:15]),
+    )  # fmt: skip
+
+    def ask(*options):
+        query = (
+            "dig",
+            "+tries=1",
+            "+time=2",
+            *options,
+            "@192.168.0.1",
+            "long.world.example",
+            "TXT",
+        )
+        return cloud.vm2.run(*query, check=False)
+
+    def whole(answer):
+        return all(f'"{word}"' in answer for word in words[:15])
+
+    with address(cloud.vm2, "192.168.0.12/24"), cloud.outside.popen(*server) as outside:
+        try:
+            deadline = time.monotonic() + 10
+            while not whole(ask("+tcp")):
+                assert time.monotonic() < deadline
+            assert whole(ask("+notcp", "+bufsize=1232"))
+            cut = ask("+notcp", "+noedns", "+ignore")
+            assert "flags: qr" in cut
+            assert " tc" in cut
+            assert not whole(cut)
+        finally:
+            for pid in children(outside.pid):
+                subprocess.run(["kill", "-9", str(pid)], check=False)
+            outside.kill()
+
+
 def test_agent_restart_and_repeated_push_leave_dnsmasq_alone(cloud):
     cloud.push()
     before = cloud.dnsmasq_pid()
