@@ -8,6 +8,7 @@ import argparse
 import json
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ HOSTS = ("left", "right")
 def main() -> int:
     """Play a schedule; print a table; keep JSON if asked."""
     options = _options()
+    for number in (signal.SIGTERM, signal.SIGINT):  # whoever stops it wants his cloud back
+        signal.signal(number, lambda which, _frame: sys.exit(128 + which))
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"chaos: seed {seed}, {options.faults} faults", flush=True)
     where = layout.current_layout()

@@ -23,7 +23,7 @@ from astara_devcloud.hypervisor import enter
 from . import cloud as havoc_cloud
 from . import draw, kinds, schedule, truth
 
-PATIENCE_S = 300.0
+PATIENCE_S = 420.0
 LOOK_EVERY_S = 1.0
 MOVE_PAUSE_S = 1.5
 # A fault that cannot be put in place, most often because another one is in its way.
