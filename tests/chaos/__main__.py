@@ -38,6 +38,9 @@ def main() -> int:
             root = options.scratch or pathlib.Path(scratch)
             root.mkdir(parents=True, exist_ok=True)
             told = _play(options, seed, root)
+    except cloud.InUseError as reason:
+        print(f"chaos: {reason}", file=sys.stderr)
+        return 1
     finally:
         if started.kind != "already up":
             lifecycle.down(where, lambda text: None)

@@ -38,6 +38,10 @@ class Cloud:
     service: "Connection"
 
 
+class InUseError(Exception):
+    """The cloud has routers, whose appliances would trust none of the orchestrators here."""
+
+
 def sql(statement: str) -> str:
     """Have the cloud's database server do something."""
     socket = layout.current_layout().database_socket
@@ -60,7 +64,10 @@ def _database() -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Cloud]:
-    """Have a cloud with running orchestrators of these names for the length of the block."""
+    """Have a cloud with running orchestrators of these names for the length of the block.
+
+    Raise InUseError if it is not empty.
+    """
     sys.path.insert(0, str(TREE / "orchestrator/tests/cluster"))
     import zookeeper_server
 
@@ -74,6 +81,9 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
     with contextlib.ExitStack() as stack:
         drawn = Tenant(clients.connect(clients.TENANT), PREFIX)
         drawn.clear()
+        admin = clients.connect(clients.ADMIN)
+        if others := [router.name for router in admin.network.routers()]:
+            raise InUseError(f"the cloud serves {', '.join(others)}: chaos wants an empty one")
         stack.enter_context(faults.stopped(node.PROGRAM))
         stack.enter_context(_database())
         front = stack.enter_context(proxy.Proxy(upstreams, seed))
@@ -92,7 +102,7 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
             zookeeper=zookeeper,
             nodes=nodes,
             tenant=drawn,
-            admin=clients.connect(clients.ADMIN),
+            admin=admin,
             service=clients.connect(clients.SERVICE),
         )
         yield made
