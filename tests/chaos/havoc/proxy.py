@@ -15,7 +15,6 @@ import random
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 
 UPSTREAM_TIMEOUT_S = 120
@@ -70,7 +69,6 @@ class Proxy:
         self._revoked: set[str] = set()
         self.upstreams = upstreams
         self._servers: dict[str, _Front] = {}
-        self.calls: collections.Counter[str] = collections.Counter()
 
     def __enter__(self) -> "Proxy":
         for service in self.upstreams:
@@ -124,7 +122,6 @@ class Proxy:
     def decide(self, service: str, method: str, path: str, token: str) -> Rule | Effect | None:
         """Return what happens to a call: a rule, an effect of nobody's rule, or nothing."""
         with self._lock:
-            self.calls[service] += 1
             if token in self._revoked and service != "keystone":
                 return Effect(401, {"error": {"message": "The request requires authentication."}})
             for rule in self._rules:
@@ -229,12 +226,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     # Names that http.server looks for.
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _any  # noqa: N815
-
-
-def wait_for_calls(proxy: Proxy, service: str, count: int, timeout_s: float) -> bool:
-    """Wait until so many more calls to a service have come."""
-    target = proxy.calls[service] + count
-    deadline = time.monotonic() + timeout_s
-    while proxy.calls[service] < target and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return proxy.calls[service] >= target
