@@ -125,3 +125,53 @@ def test_the_token_opens_metrics_and_nothing_else():
     ):
         with pytest.raises(access.Denied):
             guard(headers, rule)
+
+
+KNOWING = """
+import sys
+from astara.api import exposition, messages
+from astara.worker import control_protocol as worker
+class Knowing:
+    def answer(self, question):
+        thread = worker.ThreadView("t00", True)
+        one = worker.WorkerView("n", 0, 1, 2, {"idle": 2}, (thread,))
+        return messages.NodeView("n", "1", 0.0, ("n",), (one,))
+    def figures(self):
+        routers = (worker.RouterFigures("r-1", {"external": (10, 1, 20, 2)}, 2e9),)
+        return (
+            worker.Figures(0, {"configured": 2}, 3, {"fresh": 1, "due": 1}, 1e9, 2e9,
+                           {1: (1e9, 3e9)}, routers),
+            worker.Figures(1, {"configured": 1, "error": 1}, 0, {"fresh": 2}, 1.5e9, 1.9e9,
+                           {1: (1e9, 3e9)}),
+            worker.Figures(2),
+        )
+sys.stdout.buffer.write(exposition.text(Knowing()))
+"""
+
+
+def test_what_workers_know_is_put_together(tmp_path):
+    metrics.reset(str(tmp_path))
+    told = run(KNOWING, tmp_path, "api-00").splitlines()
+    assert set(told) >= {
+        'astara_instances{state="configured"} 3.0',
+        'astara_instances{state="error"} 1.0',
+        'astara_rebuilds_left{worker="00"} 3.0',
+        'astara_rebuilds_left{worker="01"} 0.0',
+        'astara_certificates{state="fresh"} 3.0',
+        "astara_certificate_first_end_timestamp_seconds 1.9e+09",
+        'astara_authority_end_timestamp_seconds{number="1"} 3e+09',
+        'astara_router_traffic_bytes_total{direction="out",router="r-1",scope="external"} 20.0',
+        'astara_router_traffic_packets_total{direction="in",router="r-1",scope="external"} 1.0',
+        'astara_router_certificate_end_timestamp_seconds{router="r-1"} 2e+09',
+        'astara_worker_threads{state="dead",worker="00"} 0.0',
+    }
+    [age] = [line for line in told if line.startswith("astara_certificate_oldest_age_seconds ")]
+    assert float(age.split()[1]) > 7e8
+
+
+def test_known_counters_are_shown_before_anything_happens(tmp_path):
+    metrics.reset(str(tmp_path))
+    run("from astara import metrics; metrics.begin()", tmp_path, "api-00")
+    told = run(NODE, tmp_path, "api-00")
+    assert 'astara_health_rebuilds_total{verdict="held"} 0.0' in told
+    assert 'astara_pushes_total{outcome="refused"} 0.0' in told

@@ -27,6 +27,7 @@ EXPORT_EVERY_MS = 1000
 HEADER = "traceparent"
 _PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
+_NOTHING = contextlib.nullcontext("")
 _running: "_Running | None" = None
 
 
@@ -73,38 +74,33 @@ def stop() -> None:
         _running.close()
 
 
-@contextlib.contextmanager
-def root(name: str, **facts: object) -> "Iterator[str]":
+def root(name: str, **facts: object) -> contextlib.AbstractContextManager[str]:
     """Begin a trace; gives its context, empty if there are none."""
     if _running is None:
-        yield ""
-        return
-    with _running.span(name, facts, parent=None, kind="CONSUMER") as context:
-        yield context
+        return _NOTHING
+    return _running.span(name, facts, parent=None, kind="CONSUMER")
 
 
-@contextlib.contextmanager
-def span(name: str, *, call: bool = False, **facts: object) -> "Iterator[None]":
+def span(
+    name: str, *, call: bool = False, **facts: object
+) -> contextlib.AbstractContextManager[str]:
     """Be a part of the trace that this thread is in, if any; `call` for one to other services."""
     if _running is None or not _running.inside():
-        yield
-        return
-    with _running.span(name, facts, kind="CLIENT" if call else "INTERNAL"):
-        yield
+        return _NOTHING
+    return _running.span(name, facts, kind="CLIENT" if call else "INTERNAL")
 
 
-@contextlib.contextmanager
-def resumed(name: str, asking: "Sequence[Asked]", **facts: object) -> "Iterator[str]":
+def resumed(
+    name: str, asking: "Sequence[Asked]", **facts: object
+) -> contextlib.AbstractContextManager[str]:
     """Go on with a trace of another process, and point to it from the others that asked.
 
     Gives the trace's id, empty if there is none. The time since the first was noted is a span
     of its own: `wait`.
     """
     if _running is None or not asking:
-        yield ""
-        return
-    with _running.resumed(name, asking, facts) as trace_id:
-        yield trace_id
+        return _NOTHING
+    return _running.resumed(name, asking, facts)
 
 
 def note(**facts: object) -> None:
