@@ -13,7 +13,7 @@ import sys
 
 from . import arena, page, report
 
-TOPICS = ("forwarding", "apply", "dhcp", "agent")
+TOPICS = ("forwarding", "apply", "dhcp", "agent", "failover")
 
 
 def main() -> None:

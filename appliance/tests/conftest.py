@@ -243,6 +243,14 @@ class ApplianceHost:
         )[0]
         eventually(lambda: self.execute("hostname") == "fresh\n", what="boot of the appliance")
 
+    def boot_again(self) -> None:
+        """Start a machine all of whose processes were killed; its kernel is the one before."""
+        self._shell.wait(10)
+        if self._agent is not None:
+            self._agent.wait(10)
+            self._agent = None
+        self._boot()
+
     def plug(self, network: str, *, device: str | None = None, mtu: int = 1500) -> PluggedNic:
         """Hot-plug a NIC into `network`."""
         segment = self.segments.get(network)

@@ -20,7 +20,6 @@ import pathlib
 import select
 import signal
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -178,13 +177,16 @@ class Guard:
         started = time.monotonic()
         commit = self._connections.run(COMMIT)
         self._holdings.take()
-        if not self._open_fence(started):
+        # A former master that hands over lets go when it hears us, which takes a lease: by then
+        # we must know its connections.
+        if commit is not None:
+            commit.join(_COMMIT_PATIENCE_S)
+        if not self._open_fence(time.monotonic()):
             self._told = _told("master", "")  # so that everything is dropped again
             self._step_down("backup", "keepalived says master, but sends no adverts")
             self._restart_keepalived()
             return
         self._told = _told("master", "keepalived decided")
-        self._await(commit, started + _COMMIT_PATIENCE_S)
         self._crier.cry()
         LOG.info("master.settled after_ms=%d", (time.monotonic() - started) * 1000)
         self._watch.settle_at = time.monotonic() + _SETTLE_AFTER_S
@@ -198,11 +200,6 @@ class Guard:
             time.sleep(_POLL_S)
         self._watch.renewed_at = time.monotonic()
         return True
-
-    def _await(self, commit: threading.Thread | None, until: float) -> None:
-        while commit is not None and commit.is_alive() and time.monotonic() < until:
-            commit.join(self._settings.lease_s / _ROUNDS_PER_LEASE)
-            self._renew(time.monotonic())
 
     def _settle(self) -> None:
         """Tell the neighbours once more, and bring in what the other one did until the end."""
