@@ -166,8 +166,6 @@ def _crash(pair: Any, master: Any) -> Iterator[None]:
     for nic in master.nics:
         nic.segment.set_port(nic.port, "down")
     yield
-    for nic in master.nics:
-        nic.segment.set_port(nic.port, "up")
     _boot_again(pair, master)
 
 
@@ -183,6 +181,10 @@ def _boot_again(pair: Any, member: Any) -> None:
     """Start what was killed as a boot would: nothing of the former life is left."""
     shutil.rmtree(member.root / "run", ignore_errors=True)
     member.boot_again()
+    for nic in member.nics[1:]:
+        member.execute("ip", "addr", "flush", "dev", nic.device)
+    for nic in member.nics:
+        nic.segment.set_port(nic.port, "up")
     member.start_agent()
     member.push(pair.document(member))
 

@@ -130,7 +130,9 @@ class Member:
         if not self.memory.answering:
             raise errors.Unavailable("appliance", "configure", "no answer")
         plug = probe.read_ports(self._tools, self.memory, router)
-        configure.push_if_needed(self._tools, self.memory, router, plug)
+        pushed = configure.push_if_needed(self._tools, self.memory, router, plug)
+        if pushed and self.memory.pair is not None:
+            probe.probe(self._tools, self.memory, plug.management)  # its role is another one now
         self._tidy(router)
         self._enter(InstanceState.CONFIGURED)
 

@@ -109,10 +109,19 @@ def best(views: Sequence[View]) -> View:
     return min(views, key=lambda view: (ranked.get(view.state, len(_RANK)), not view.answering))
 
 
+def why_not_switch(views: Sequence[View]) -> str:
+    """Say why a switchover need not even be tried, by what was seen last; empty if it may."""
+    if len(views) != 2:
+        return "it is no pair: one appliance serves it"
+    ill = [index for index, view in enumerate(views) if not view.well]
+    if not ill:
+        return ""
+    how = views[ill[0]].state if views[ill[0]].answering else "silent"
+    return f"its appliance {ill[0]} is {how}"
+
+
 def can_hand_over(views: Sequence[View]) -> tuple[int, str]:
     """Return who is master, and why it cannot hand over now; empty if it can."""
-    if len(views) != 2:
-        return 0, "it is no pair: one appliance serves it"
     masters = [index for index, view in enumerate(views) if view.role == "master"]
     if len(masters) != 1:
         return 0, f"{len(masters)} of its appliances say that they are master"

@@ -107,7 +107,7 @@ class RouterInstance:
 
     def ask_to_switch(self) -> str:
         """Hand over at the next look; return why that cannot be, empty if it can."""
-        refusal = pair.can_hand_over(self._views(tuple(self._members)))[1]
+        refusal = pair.why_not_switch(self._views(tuple(self._members)))
         self._asked_to_switch = not refusal
         return refusal
 
@@ -348,6 +348,8 @@ class RouterInstance:
         return self._enter(self._care.state)
 
     def _switch(self) -> None:
+        for member in self._members:
+            member.answers(self._detail)
         master, refusal = pair.can_hand_over(self._views(tuple(self._members)))
         if refusal:
             LOG.warning("switchover.refused router=%s reason=%s", self._resource.id, refusal)
@@ -360,14 +362,14 @@ class RouterInstance:
         views = self._views(tuple(self._members))
         if len(views) == 1 or not member.memory.answering or member.memory.role != "master":
             return
-        other = views[1 - member.index]
-        if not other.well:
+        other = self._members[1 - member.index]
+        if not views[other.index].well or not other.answers(self._detail):
             return
-        if other.role != "backup" or member.hand_over() == "master":
+        if other.memory.role != "backup" or member.hand_over() == "master":
             raise instance_port.Retry(
-                f"the other appliance does not take over: it is in the role {other.role}"
+                f"the other appliance cannot take over: it is in the role {other.memory.role}"
             )
-        self._members[1 - member.index].answers(self._detail)
+        other.answers(self._detail)
 
     # -- what is known
     # -----------------------------------------------------------------------------
