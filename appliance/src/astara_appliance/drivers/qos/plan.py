@@ -38,6 +38,8 @@ Plan = Mapping[str, Mapping[str, Class]]
 
 def classes(document: "Document", of: tuple[links.Link, ...]) -> Plan:
     """Return the classes of each device that has any."""
+    if not document.rate_limits:
+        return {}
     found: defaultdict[str, dict[str, Class]] = defaultdict(dict)
     outside = [link for link in of if link.role == "external"]
     inside = [link for link in of if link.role == "internal"]
