@@ -16,11 +16,13 @@ import room  # noqa: E402  found by the path above
 import run  # noqa: E402
 import table  # noqa: E402
 
-RESULTS = HERE.parents[1] / "bench" / "results"
+MUTUAL = HERE.parents[1] / "bench" / "results" / "scale.json"
+PLAIN = MUTUAL.with_name("scale-plaintext.json")
+PAGE = HERE.parents[1] / "docs" / "scale.md"
 
 
 def main() -> None:
-    """Run the sizes that were asked for; print a table; keep JSON."""
+    """Run the sizes that were asked for; print a table; keep JSON, and the table in the docs."""
     parser = argparse.ArgumentParser(prog="scale", description=__doc__)
     parser.add_argument("--routers", type=int, nargs="+", default=[1000, 10000])
     parser.add_argument("--workers", type=int, default=2)
@@ -38,12 +40,15 @@ def main() -> None:
             root = options.scratch / str(count) if options.scratch else pathlib.Path(scratch)
             root.mkdir(parents=True, exist_ok=True)
             results.append(run.measure(count, root, options))
-    text = json.dumps(table.result(results), indent=1)
-    print(table.shown(results))
-    keep = options.keep or (None if options.quick else RESULTS / "scale.json")
-    if keep is not None:
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        keep.write_text(text + "\n")
+    kept = table.result(results)
+    print(table.shown(kept))
+    if options.quick or options.steps:
+        return
+    keep = options.keep or (PLAIN if options.plaintext else MUTUAL)
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    keep.write_text(json.dumps(kept, indent=1) + "\n")
+    if keep == MUTUAL:
+        table.write(PAGE, table.shown(kept))
 
 
 if __name__ == "__main__":
