@@ -1,5 +1,6 @@
 """The clients against HTTP servers that misbehave: what they raise, repeat, and give up on."""
 
+import concurrent.futures
 import http.client
 import http.server
 import json
@@ -9,7 +10,7 @@ import time
 import pytest
 from keystoneauth1 import noauth, session
 
-from astara.clients import appliance, errors, links
+from astara.clients import appliance, connect, errors, links
 from astara.clients.appliance import Appliances
 from astara.clients.neutron import Neutron
 from astara.clients.rest import Patience, Service
@@ -195,6 +196,31 @@ def test_pages_are_read_until_one_is_short(script, service):
 
     assert [[router.id for router in found] for found in pages] == [["a", "b"], ["c"]]
     assert script.asked[1][1].endswith("limit=2&marker=b")
+
+
+def test_as_many_threads_as_there_are_keep_a_connection_each(script):
+    threads = 16
+    keystone = session.Session(auth=noauth.NoAuth())
+    connect.widen(keystone, threads)
+    together = threading.Barrier(threads, timeout=60)
+
+    def meet(handler):
+        together.wait()
+        handler.send_response_only(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    service = Service(
+        keystone,
+        service_type="network",
+        endpoint={"endpoint_override": f"http://127.0.0.1:{script.port}"},
+        patience=Patience(timeout_s=60, repeats=0, pause_s=0, max_pause_s=0),
+    )
+    script.answers = [(200, {}, meet)] * (2 * threads)
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for _ in range(2):
+            list(pool.map(lambda _: service.call("GET", "/x"), range(threads)))
+    assert len(script.connections) == threads
 
 
 # The appliance

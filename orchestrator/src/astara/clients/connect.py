@@ -14,6 +14,8 @@ from .neutron import Neutron
 from .nova import MICROVERSION, Nova
 from .rest import Patience, Service
 
+SERVICES = 10  # services, by host and port, whose connections are kept
+
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
@@ -34,12 +36,22 @@ def open_cloud(conf: Any, *, read_only: bool = False) -> Cloud:
     identity.register(conf)
     auth = loading.load_auth_from_conf_options(conf, identity.GROUP)
     keystone = loading.load_session_from_conf_options(conf, identity.GROUP, auth=auth)
+    widen(keystone, conf.num_worker_threads)
     return from_session(
         keystone,
         interface=conf.endpoint_type,
         region=conf.auth_region,
         read_only=read_only,
     )
+
+
+def widen(keystone: session.Session, threads: int) -> None:
+    """Let a session keep a connection per service for each thread.
+
+    Beyond its ten it opens one per call, and complains in the log.
+    """
+    for adapter in set(keystone.session.adapters.values()):
+        adapter.init_poolmanager(SERVICES, threads)
 
 
 def from_session(
