@@ -319,27 +319,34 @@ def test_a_refusal_becomes_what_the_caller_does_about_it(
 # Connections between a probe and its push
 
 
-def test_a_push_takes_the_connection_of_its_probe(script, appliances):
+@pytest.fixture
+def patient(script):
+    asking = Appliances(script.port, alive_timeout_s=60, config_timeout_s=60)
+    yield asking
+    asking.close()
+
+
+def test_a_push_takes_the_connection_of_its_probe(script, patient):
     script.answers = [(200, STATUS), (200, {"digest": "d"}), (200, STATUS)]
 
-    appliances.status("127.0.0.1", "r", more=True)
-    appliances.configure("127.0.0.1", document.Document(), 1, "r")
+    patient.status("127.0.0.1", "r", more=True)
+    patient.configure("127.0.0.1", document.Document(), 1, "r")
     assert len(script.connections) == 1
-    appliances.status("127.0.0.1", "r")
+    patient.status("127.0.0.1", "r")
     assert len(script.connections) == 2
 
 
-def test_a_connection_is_not_kept_from_walk_to_walk_nor_for_another_router(script, appliances):
+def test_a_connection_is_not_kept_from_walk_to_walk_nor_for_another_router(script, patient):
     script.answers = [(200, STATUS)] * 3
 
-    appliances.status("127.0.0.1", "r", more=True)
-    appliances.release("r")
-    appliances.status("127.0.0.1", "r", more=True)
-    appliances.status("127.0.0.1", "other", more=True)
+    patient.status("127.0.0.1", "r", more=True)
+    patient.release("r")
+    patient.status("127.0.0.1", "r", more=True)
+    patient.status("127.0.0.1", "other", more=True)
     assert len(script.connections) == 3
 
 
-def test_a_kept_connection_that_the_appliance_has_ended_costs_no_error(script, appliances):
+def test_a_kept_connection_that_the_appliance_has_ended_costs_no_error(script, patient):
     def end_unannounced(handler):
         content = json.dumps(STATUS).encode()
         handler.send_response_only(200)
@@ -351,7 +358,7 @@ def test_a_kept_connection_that_the_appliance_has_ended_costs_no_error(script, a
     script.answers = [(200, {}, end_unannounced), (200, STATUS)]
 
     for _ in range(2):
-        assert appliances.status("127.0.0.1", "r", more=True).digest == "d"
+        assert patient.status("127.0.0.1", "r", more=True).digest == "d"
     assert len(script.connections) == 2
 
 
