@@ -19,7 +19,7 @@ from typing import Any
 
 from . import report
 
-ROUNDS, QUICK_ROUNDS = 30, 3
+ROUNDS, QUICK_ROUNDS = 20, 3
 _SYNCHRONISED_S = 15.0
 _HARNESS = pathlib.Path(__file__).parents[1] / "appliance/tests/conftest.py"
 

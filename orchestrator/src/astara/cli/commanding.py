@@ -7,9 +7,13 @@ import argparse
 import sys
 import typing
 
+from .. import clock
 from ..api import messages
-from . import app, base
+from ..worker import control_protocol as worker
+from . import app, base, showing
 
+SWITCHED_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.5
 _KINDS = {"router": "router", "loadbalancer": "loadbalancer", "resource": ""}
 
 
@@ -154,7 +158,25 @@ class _About(_Telling):
             getattr(parsed, "reason", ""),
             app.who(),
         )
-        return self._tell(command, _KINDS[self.kind])
+        if self.verb != "switchover":
+            return self._tell(command, _KINDS[self.kind])
+        reports = self.everyone.command(command, _KINDS[self.kind])
+        return tell(reports) or self._await_switch(reports[0].resource)
+
+    def _await_switch(self, before: worker.ResourceLine | None) -> int:
+        """Wait until another appliance than before says that it is active."""
+        if before is None:
+            return 0
+        deadline = clock.SYSTEM.monotonic() + SWITCHED_WITHIN_S
+        while clock.SYSTEM.monotonic() < deadline:
+            active = showing.active_of(self.everyone.resource(before.id).resource)
+            if active not in ("", showing.active_of(before)):
+                print(f"appliance {active} is active now")
+                return 0
+            clock.SYSTEM.sleep(_LOOK_EVERY_S)
+        text = f"the same appliance is active after {SWITCHED_WITHIN_S:g} s: see show {before.id}"
+        print(f"astara-ctl: {text}", file=sys.stderr)
+        return app.EXIT_REFUSED
 
 
 _TEXTS = {
