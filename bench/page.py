@@ -44,8 +44,9 @@ that forwards already.
     "agent": """## The whole appliance
 
 A push through the API of the real agent, from request to answer: validation, dry-run by each
-daemon's checker, differences, apply, verification, the file on disk. Memory is what its
-processes take after the last push of that size.
+daemon's checker, differences, apply, verification, the file on disk. In plaintext: mutual TLS
+adds 2 ms of processor on either side. Memory is what its processes take after the last push of
+that size.
 """,
     "dhcp": """## DHCP and DNS
 
