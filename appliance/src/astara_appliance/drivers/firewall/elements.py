@@ -59,7 +59,9 @@ def elements(
         for name, items in part.items():
             wanted[name].update(items)
     names = (*skeleton.SETS, *skeleton.MAPS)
-    return {name: frozenset(wanted[name]) for name in names}
+    # Equal ones are one object: some hold every floating IP, and they are kept.
+    pool: dict[frozenset[str], frozenset[str]] = {}
+    return {name: pool.setdefault(items := frozenset(wanted[name]), items) for name in names}
 
 
 def parse_listing(listing: Mapping[str, Any]) -> dict[str, frozenset[str]]:
