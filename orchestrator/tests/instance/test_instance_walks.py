@@ -625,6 +625,50 @@ def test_an_answer_lost_at_any_call_leaves_exactly_one_of_everything(rig, lost):
     assert rig.cloud.routers[router_id]["status"] == "ACTIVE"
 
 
+def _comes_about(rig, router_id):
+    """Have Nova make the server of a creation that it did not answer."""
+    ports = [{"port": port["id"]} for port in rig.cloud.ports_of(router_id)]
+    mark = {"astara_resource": f"router:{router_id}"}
+    body = {"name": f"ak-router-{router_id}_0", "networks": ports, "metadata": mark}
+    assert rig.cloud._create_server(body, {})[0] == 202
+
+
+def test_a_creation_without_an_answer_is_not_repeated_while_it_may_come_about(rig):
+    """A Nova that took longer than 30 seconds made two servers: ours and the repetition."""
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    instance.begin_walk()
+    rig.cloud.refuse_create = (504, {"error": {"message": "the gateway lost patience"}})
+    with pytest.raises(instance_port.Retry, match="lost patience"):
+        instance.boot()
+    rig.cloud.refuse_create = None
+
+    with pytest.raises(instance_port.Retry, match="may still come about"):
+        instance.boot()
+    assert not rig.cloud.servers
+    _comes_about(rig, router_id)
+    rig.drive(instance)
+
+    assert len(rig.cloud.servers) == 1
+    assert rig.cloud.routers[router_id]["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("late", ["ERROR", "BUILD"])
+def test_a_creation_that_comes_about_after_all_patience_is_undone(rig, late):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    instance.begin_walk()
+    instance.boot()
+    [first] = rig.cloud.servers.values()
+    second = first | {"id": http_cloud.new_id(), "status": late, "_ports": [], "_held": True}
+    rig.cloud.servers[second["id"]] = second
+    instance.check_boot()
+    rig.drive(instance)
+
+    assert list(rig.cloud.servers) == [first["id"]]
+    assert rig.cloud.routers[router_id]["status"] == "ACTIVE"
+
+
 @pytest.mark.parametrize("lost", range(1, 12))
 def test_an_answer_lost_at_any_call_of_the_end_leaves_nothing(rig, lost):
     router_id = rig.cloud.add_router()

@@ -3,6 +3,7 @@
 ServiceError
   Unavailable        retry later: no answer, time-out, 5xx, 429 (``retry_after_s`` if it was told)
     NotSent          a dry run: the request would change something
+    TimedOut         no answer in time: what was asked for may still be done
   Busy               wait: the other side is in the middle of something (409)
   NotFound           the thing does not exist (404); the caller knows what that means
   NeedsOperator      no retry helps until somebody acts
@@ -39,6 +40,10 @@ class Unavailable(ServiceError):  # named for what the caller does
     ):
         super().__init__(service, operation, reason, status)
         self.retry_after_s = retry_after_s
+
+
+class TimedOut(Unavailable):
+    """There was no answer in time; whoever was asked may still be at it."""
 
 
 class NotSent(Unavailable):
@@ -99,6 +104,8 @@ def from_answer(
         return NotFound(service, operation, reason, status)
     if status == 409:
         return Busy(service, operation, reason, status)
+    if status == 504:
+        return TimedOut(service, operation, reason, status, _retry_after_s(retry_after))
     if status in (408, 429) or status >= 500:
         return Unavailable(service, operation, reason, status, _retry_after_s(retry_after))
     return Rejected(service, operation, reason, status)

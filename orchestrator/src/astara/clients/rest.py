@@ -172,6 +172,8 @@ class Service:
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, ksa.HttpError):
             return errors.from_answer(self._name, operation, error.http_status or 500, reason)
+        if isinstance(error, ksa.ConnectTimeout):
+            return errors.TimedOut(self._name, operation, reason)
         if isinstance(error, ksa.ConnectionError | ksa.RetriableConnectionFailure):
             return errors.Unavailable(self._name, operation, reason)
         if isinstance(error, ksa.AuthorizationFailure):

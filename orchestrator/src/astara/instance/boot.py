@@ -6,7 +6,7 @@ creation whose answer was lost is found again by its mark.
 
 import logging
 
-from .. import metrics
+from .. import clock, metrics
 from ..clients import errors, topology
 from ..clients.neutron import Port
 from ..clients.nova import Server, ServerRequest
@@ -18,6 +18,12 @@ from .memory import Memory
 from .tools import Tools
 
 LOG = logging.getLogger(__name__)
+
+# For how long a creation that Nova did not answer may still come about: it was slow already.
+DOUBT_S = 30.0
+# The same where the connection was lost: Nova may be writing down what it was told.
+CUT_OFF_DOUBT_S = 5.0
+_LOOK_AGAIN_S = 2.0
 
 
 def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
@@ -32,6 +38,9 @@ def boot(tools: Tools, memory: Memory, router: topology.RouterDetail) -> bool:
         return False
     if found:
         _remove_unusable(tools, found)
+    if (left_s := memory.doubt_until_s - clock.SYSTEM.monotonic()) > 0:
+        reason = "Nova has not answered a creation, which may still come about"
+        raise instance_port.Retry(reason, min(left_s, _LOOK_AGAIN_S))
     memory.forget_server()
     tools.fence.confirm(router.id)  # Nova knows no epochs: a second server would be ours to find
     plug = _prepare_ports(tools, memory, router)
@@ -112,6 +121,12 @@ def _request(tools: Tools, memory: Memory, router: topology.RouterDetail, plug: 
     metrics.BOOTS.labels("asked").inc()
     try:
         return tools.nova.create_server(request)
+    except errors.Unavailable as error:
+        if error.status is None or isinstance(error, errors.TimedOut):
+            doubt_s = DOUBT_S if isinstance(error, errors.TimedOut) else CUT_OFF_DOUBT_S
+            memory.doubtful = True
+            memory.doubt_until_s = clock.SYSTEM.monotonic() + doubt_s
+        raise
     except errors.Rejected as error:
         metrics.BOOTS.labels("failed").inc()
         raise instance_port.BootFailed(str(error)) from error

@@ -76,6 +76,8 @@ class Memory:
     known: Known | None = None
     wanted: Wanted | None = None
     server: Server | None = None
+    doubtful: bool = True  # whether Nova may have more than one server for us
+    doubt_until_s: float = 0.0  # until when a creation that was not answered may come about
     ports: tuple[frozenset[str], Plug] | None = None
     ports_read: bool = False
     status: Status | None = None

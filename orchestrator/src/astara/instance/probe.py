@@ -9,6 +9,7 @@ import logging
 
 from astara_contract import document as contract
 
+from .. import clock
 from ..clients import errors, topology
 from ..clients.neutron import Port
 from ..clients.nova import Server
@@ -51,16 +52,34 @@ def read_ports(
 
 def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
     """Ask Nova for the server: the known one, else whichever carries our mark."""
-    if memory.server is not None:
+    if memory.server is not None and not memory.doubtful:
         known = tools.nova.server(memory.server.id)
         if known is not None and verdict.usable(known):
             memory.server = known
             return known
-    chosen = verdict.choose(own_servers(tools, router_id, memory.index))
+    found = own_servers(tools, router_id, memory.index)
+    chosen = verdict.choose(found)
+    if chosen is not None and verdict.running(chosen):
+        _end_doubles(tools, found, chosen)
+        # A creation that was not answered may still make one.
+        memory.doubtful = clock.SYSTEM.monotonic() < memory.doubt_until_s
     if chosen is None or (memory.server is not None and chosen.id != memory.server.id):
         memory.forget_server()
     memory.server = chosen
     return chosen
+
+
+def _end_doubles(tools: Tools, found: tuple[Server, ...], chosen: Server) -> None:
+    """Delete what an unanswered creation left beside the server that runs, and has the ports."""
+    for server in found:
+        if server.id != chosen.id and server.task_state != "deleting":
+            LOG.warning(
+                "server.doubled server=%s status=%s beside=%s",
+                server.id,
+                server.status,
+                chosen.id,
+            )
+            tools.nova.delete_server(server.id)
 
 
 def own_servers(tools: Tools, router_id: str, index: int) -> tuple[Server, ...]:

@@ -52,8 +52,12 @@ def running(server: Server) -> bool:
 
 
 def choose(servers: Collection[Server]) -> Server | None:
-    """Pick the server that counts: the oldest usable one, else the oldest."""
-    return next((server for server in servers if usable(server)), next(iter(servers), None))
+    """Pick the server that counts: one that runs has the ports; else the oldest usable one."""
+    for fit in (running, usable):
+        for server in servers:
+            if fit(server):
+                return server
+    return next(iter(servers), None)
 
 
 def judge(
