@@ -61,7 +61,8 @@ def elements(
     names = (*skeleton.SETS, *skeleton.MAPS)
     # Equal ones are one object: some hold every floating IP, and they are kept.
     pool: dict[frozenset[str], frozenset[str]] = {}
-    return {name: pool.setdefault(items := frozenset(wanted[name]), items) for name in names}
+    whole = {name: frozenset(wanted[name]) for name in names}
+    return {name: pool.setdefault(found, found) for name, found in whole.items()}
 
 
 def parse_listing(listing: Mapping[str, Any]) -> dict[str, frozenset[str]]:
