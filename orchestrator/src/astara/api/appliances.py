@@ -73,7 +73,8 @@ class Appliances:
                     f"router {router_id} has no complete set of ports yet: "
                     "the desired document names their MACs"
                 )
-            told = pair.section(tools.address_of(peer.management), member)
+            interval_ms = tools.settings.pair_advert_interval_ms
+            told = pair.section(tools.address_of(peer.management), member, interval_ms)
             desired = probe.build_document(tools, router, plug, told)
             address = tools.address_of(plug.management)
             if address is None:

@@ -79,6 +79,16 @@ OPTS = [
         "rules, see the first ones of a flow only. An appliance whose kernel has none says so in "
         "its log and forwards as without.",
     ),
+    cfg.IntOpt(
+        "pair_advert_interval",
+        default=100,
+        min=50,
+        max=10000,
+        help="Milliseconds between two VRRP adverts of a pair. A backup takes over after it has "
+        "missed three; a hung master is silent after ten, or after a second if that is more. The "
+        "default takes over in some 400 ms; choose 200 to 300 where hosts are so busy that pairs "
+        "move without need.",
+    ),
     cfg.StrOpt(
         "pair_affinity",
         default="soft-anti-affinity",

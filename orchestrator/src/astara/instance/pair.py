@@ -132,6 +132,10 @@ def can_hand_over(views: Sequence[View]) -> tuple[int, str]:
     return masters[0], ""
 
 
-def section(peer: str | None, index: int) -> HighAvailability | None:
+def section(peer: str | None, index: int, interval_ms: int) -> HighAvailability | None:
     """Return what a member is told of the other one; None while that has no address."""
-    return None if peer is None else HighAvailability(peers=(peer,), priority=PRIORITIES[index])
+    if peer is None:
+        return None
+    return HighAvailability(
+        peers=(peer,), priority=PRIORITIES[index], advert_interval_ms=interval_ms
+    )

@@ -333,8 +333,9 @@ class RouterInstance:
             self._first.pair = None
             return
         addresses = [self._tools.address_of(plug.management) for plug in plugs]
+        interval_ms = self._tools.settings.pair_advert_interval_ms
         for member, peer in zip(self._members, reversed(addresses), strict=True):
-            member.memory.pair = pair.section(peer, member.index)
+            member.memory.pair = pair.section(peer, member.index, interval_ms)
 
     def _choose(self) -> None:
         self._care = pair.choose(self._views(tuple(self._members)), self._care.index)

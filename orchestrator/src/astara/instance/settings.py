@@ -39,6 +39,7 @@ class Settings:
     flow_offload: bool = False
     log_json: bool = False
     pair_affinity: str = "soft-anti-affinity"
+    pair_advert_interval_ms: int = 100
     cooldown_s: float = 30.0
     cooldown_max_s: float = 900.0
     labels: provider_rules.Labels = field(default_factory=dict)
@@ -66,6 +67,7 @@ def from_conf(conf: Any) -> Settings:
         flow_offload=conf.router.flow_offload,
         log_json=getattr(conf, "use_json", False),  # tools have no options of logs
         pair_affinity=conf.router.pair_affinity,
+        pair_advert_interval_ms=conf.router.pair_advert_interval,
         cooldown_s=conf.error_state_cooldown,
         cooldown_max_s=conf.error_state_cooldown_max,
         bgp=_bgp(conf.router) if conf.router.bgp else None,
