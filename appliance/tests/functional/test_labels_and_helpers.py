@@ -139,3 +139,15 @@ def test_the_kernel_takes_helpers(host, helper, protocol):
     push(host, conntrack_helpers=[{"protocol": protocol, "port": 2000, "helper": helper}])
     name = f"{helper}_{protocol}_2000"
     assert name in host.execute("nft", "list", "table", "inet", "astara_services")
+
+
+def test_a_helper_that_the_kernel_lacks_is_named(host):
+    push(host)
+    networks = [host.network("internal", host.blue, ["192.168.0.1/24"], ["192.168.0.0/24"])]
+    wanted = [("udp", 69, "tftp"), ("tcp", 6667, "irc"), ("udp", 137, "netbios-ns")]
+    keys = ("protocol", "port", "helper")
+    helpers = [dict(zip(keys, item, strict=True)) for item in wanted]
+    number, answer = host.try_push(host.document(networks, conntrack_helpers=helpers))
+    if number != 200:  # this kernel was built without one of them
+        assert "no conntrack helper" in answer["error"]["reason"]
+        assert "tftp" not in answer["error"]["reason"]

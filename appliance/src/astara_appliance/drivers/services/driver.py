@@ -65,7 +65,20 @@ class ServicesDriver:
         try:
             self._nft.run(desired, dry=True)
         except nft.Refused as refused:
-            raise base.CheckFailed(_NAME, f"nft refuses the rules: {refused}") from refused
+            lacking = self._lacking(desired)
+            reason = f"the kernel has no conntrack helper {', '.join(lacking)}" if lacking else ""
+            reason = reason or f"nft refuses the rules: {refused}"
+            raise base.CheckFailed(_NAME, reason) from refused
+
+    def _lacking(self, desired: str) -> list[str]:
+        """Return the helpers that the kernel refuses by themselves; nft does not say which."""
+        found = []
+        for helper in table.HELPER.finditer(desired):
+            try:
+                self._nft.run(f"table {_WHERE} {{\n{helper[0]}}}\n", dry=True)
+            except nft.Refused:
+                found.append(helper[1])
+        return found
 
     def observe(self) -> Observed:
         """Look at the table and tell whether it is what was loaded."""

@@ -10,6 +10,7 @@ Pure; called by `driver` and `counters`.
 
 import hashlib
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from astara_contract.document import MeteringLabel, MeteringRule
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from astara_contract.document import Document
 
 FAMILY, TABLE = "inet", "astara_services"
+
+HELPER = re.compile(r'\tct helper \S+ {\n\t\ttype "([^"]+)" [^\n]*\n\t}\n')
+"""The object of a helper in a table's text, and what the kernel calls it."""
 
 # Where the kernel calls a helper otherwise than Neutron does.
 _KERNEL_NAMES = {("h323", "tcp"): "Q.931", ("h323", "udp"): "RAS"}
