@@ -90,14 +90,15 @@ def clear(tenant: Tenant) -> None:
 
 
 def _build(tenant: Tenant) -> Company:
-    group, cloud = tenant.open_security_group(), tenant.cloud.network
+    cloud = tenant.cloud.network
+    tenant.open_security_group()
     sites = []
     for number in (1, 2):
         network = tenant.network(f"site-{number}")
         subnet = tenant.subnet(network, f"10.41.{number}.0/24")
         router = tenant.router(f"edge-{number}", external="public")
         tenant.plug(router, subnet)
-        vm = tenant.server(f"vm-{number}", network, group.name)
+        vm = tenant.server(f"vm-{number}", network, "open")
         name = f"{tenant.prefix}service-{number}"
         service = cloud.create_vpn_service(name=name, router_id=router.id, subnet_id=subnet.id)
         sites.append(Site(router, subnet, vm, service))

@@ -196,6 +196,16 @@ class Daemons:
         return self._log_dir / f"{name}.log"
 
 
+def end_titled(beginning: str) -> None:
+    """End at once the processes that call themselves so: what a daemon that was killed has left
+    of its own kind. An appliance sees no processes but its own.
+    """
+    for pid in _pids():
+        if " ".join(_argv(pid)).startswith(beginning):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def _start_ticks(pid: int) -> int | None:
     """Return the start time of live process `pid` in clock ticks since boot, None if it is gone or
     a zombie.
