@@ -47,6 +47,7 @@ notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
 enable_traditional_dhcp = false
 dns_domain = cloud.example.
+ipv6_pd_enabled = true
 [database]
 sqlite_synchronous = false
 connection = sqlite:///{state_dir}/neutron.sqlite
@@ -59,6 +60,8 @@ type_drivers = local,flat
 project_network_types = local
 mechanism_drivers =
 extension_drivers = port_security,tag_ports_during_bulk_creation,dns,qos
+[experimental]
+ipv6_pd_enabled = true
 [service_providers]
 service_provider = VPN:astara:astara_neutron.vpn_driver.VpnDriver:default
 [astara]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from neutron import policy
+from neutron_lib import rpc
 from neutron_lib.db import api as db_api
 from neutron_lib.db import utils as db_utils
 from neutron_lib.exceptions import l3 as l3_exceptions
@@ -19,6 +20,14 @@ from .queries import allocations, routers, statuses, views, vpn
 
 #: Query parameters of the list, and the columns they select by; the API layer refuses others.
 _FILTERS = {"id": "id", "project_id": "project_id", "tenant_id": "project_id"}
+
+
+def _delegate(context: Any, subnet_id: str, prefix: str) -> None:
+    """Give a subnet the prefix, and its ports addresses of it, as Neutron does it for agents."""
+    core = directory.get_plugin()
+    changed = core.update_subnet(context, subnet_id, {"subnet": {"cidr": prefix}})
+    # The API layer would announce it; whoever serves the network hears of it by this.
+    rpc.get_notifier("network").info(context, "subnet.update.end", {"subnet": changed})
 
 
 class ApplianceApiMixin:
@@ -70,6 +79,27 @@ class ApplianceApiMixin:
         # Ports go through the core plug-in, which tells mechanism drivers and other listeners.
         for port_id, new in ports.items():
             directory.get_plugin().update_port_status(context.elevated(), port_id, new)
+        for subnet_id, prefix in self._new_prefixes(context, router_id, report).items():
+            _delegate(context.elevated(), subnet_id, prefix)
+
+    @db_api.retry_if_session_inactive()
+    def _new_prefixes(
+        self, context: Any, router_id: str, report: status.StatusReport
+    ) -> dict[str, str]:
+        """Return what has changed of the subnets of this router that get their prefix so."""
+        if not report.prefixes:
+            return {}
+        with db_api.CONTEXT_READER.using(context):
+            found = views.read(context.session, routers.Selection({"id": [router_id]}))
+        current = {
+            subnet.id: subnet.cidr
+            for view in found
+            for network in view.networks
+            for subnet in network.subnets
+            if subnet.prefix_delegation
+        }
+        told = report.prefixes.items()
+        return {item: prefix for item, prefix in told if current.get(item, prefix) != prefix}
 
     @db_api.retry_if_session_inactive()
     def _read_page(self, context: Any, selection: routers.Selection) -> list[facts.RouterView]:

@@ -68,6 +68,8 @@ class SubnetFacts:
     host_routes: tuple[Route, ...]
     #: of its pool; two subnets of one scope have no address in common
     address_scope_id: str | None = None
+    #: whether its prefix comes from the provider; `::/64` stands for one that is to come
+    prefix_delegation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The `dhrouterstatus` extension parses reports with it, and the API plug-in asks 
 floating IPs have to change. It decides; it never writes.
 """
 
+import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ ERROR = "ERROR"
 ROUTER_STATUSES = (ACTIVE, BUILD, DOWN, ERROR)
 
 #: `id` is what clients that send a whole resource back include.
-_KEYS = ("status", "ports", "floatingips", "ipsec_site_connections")
+_KEYS = ("status", "ports", "floatingips", "ipsec_site_connections", "prefixes")
 _CONNECTION_STATUSES = (ACTIVE, DOWN, ERROR)
 _IGNORED = ("id",)
 
@@ -31,6 +32,8 @@ class StatusReport:
     ports: frozenset[str] | None = None
     floatingips: frozenset[str] | None = None
     ipsec_site_connections: Mapping[str, str] | None = None
+    prefixes: Mapping[str, str] | None = None
+    """By subnet, what the provider has delegated to the router."""
 
 
 def parse_report(body: object) -> StatusReport:
@@ -49,6 +52,7 @@ def parse_report(body: object) -> StatusReport:
         ports=_ids("ports", report.get("ports")),
         floatingips=_ids("floatingips", report.get("floatingips")),
         ipsec_site_connections=_connections(report.get("ipsec_site_connections")),
+        prefixes=_prefixes(report.get("prefixes")),
     )
 
 
@@ -89,6 +93,17 @@ def _connections(value: object) -> Mapping[str, str] | None:
         allowed = ", ".join(_CONNECTION_STATUSES)
         raise BadReportError(f"ipsec_site_connections must map ids to one of {allowed}")
     return value
+
+
+def _prefixes(value: object) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise BadReportError("prefixes must map ids of subnets to IPv6 prefixes")
+    try:
+        return {key: str(ipaddress.IPv6Network(text)) for key, text in value.items()}
+    except ValueError as error:
+        raise BadReportError(f"prefixes: {error}") from error
 
 
 def _ids(key: str, value: object) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import dns, external_net
 from neutron.db.port_security import models as port_security
+from neutron_lib import constants
 
 from .. import facts
 from . import grouping
@@ -62,6 +63,7 @@ def _subnets(session: Any, network_ids: Collection[str]) -> list[facts.SubnetFac
             subnet.ipv6_ra_mode,
             subnet.ipv6_address_mode,
             pool.address_scope_id,
+            subnet.subnetpool_id,
         )
         .outerjoin(pool, pool.id == subnet.subnetpool_id)
         .where(subnet.network_id.in_(network_ids))
@@ -83,6 +85,7 @@ def _subnets(session: Any, network_ids: Collection[str]) -> list[facts.SubnetFac
             dns_nameservers=servers.get(row.id, ()),
             host_routes=routes.get(row.id, ()),
             address_scope_id=row.address_scope_id,
+            prefix_delegation=row.subnetpool_id == constants.IPV6_PD_POOL_ID,
         )
         for row in rows
     ]

@@ -189,6 +189,7 @@ class Neutron:
         ports: Sequence[str] | None = None,
         floatingips: Sequence[str] | None = None,
         connections: Mapping[str, str] | None = None,
+        prefixes: Mapping[str, str] | None = None,
     ) -> bool:
         """Report a router's status and what is served now; False when the router is gone."""
         wanted: dict[str, Any] = {"status": status}
@@ -198,6 +199,8 @@ class Neutron:
             wanted["floatingips"] = list(floatingips)
         if connections is not None:
             wanted["ipsec_site_connections"] = dict(connections)
+        if prefixes is not None:
+            wanted["prefixes"] = dict(prefixes)
         path = f"/v2.0/dhrouterstatus/{router_id}"
         try:
             self._service.call("PUT", path, body={"routerstatus": wanted})

@@ -63,6 +63,7 @@ class Subnet(_Struct, frozen=True):
     dns_nameservers: tuple[str, ...] = ()
     host_routes: tuple[HostRoute, ...] = ()
     address_scope_id: str | None = None
+    prefix_delegation: bool = False
 
 
 class DhcpOption(_Struct, frozen=True):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clients import topology
-from ..drivers.router import ipsec, needs
+from ..drivers.router import delegation, ipsec, needs
 from ..machine.vocabulary import InstanceState
 
 _STATUS = {
@@ -40,6 +40,9 @@ class Report:
     connections: Mapping[str, str] | None = None
     """Status of IPsec connections by id; None where there are none."""
 
+    prefixes: Mapping[str, str] | None = None
+    """What the provider has delegated, by subnet; None where no subnet asks for it."""
+
 
 def wanted(
     state: InstanceState,
@@ -68,6 +71,7 @@ def wanted(
         frozenset(port.id for port in needs.logical_ports(router)),
         frozenset(fip.id for fip in needs.associated_floatingips(router)),
         None if functions is None else _connections(router, functions),
+        None if functions is None else delegation.prefixes(router, functions) or None,
     )
 
 
@@ -86,6 +90,7 @@ def shown(router: topology.RouterDetail) -> Report:
             fip.id for fip in needs.associated_floatingips(router) if fip.status == "ACTIVE"
         ),
         {item.id: item.status for item in router.ipsec_site_connections},
+        delegation.prefixes(router, {}),
     )
 
 
@@ -96,6 +101,7 @@ def differs(want: Report, seen: Report) -> bool:
         or (want.ports is not None and want.ports != seen.ports)
         or (want.floatingips is not None and want.floatingips != seen.floatingips)
         or (want.connections is not None and want.connections != seen.connections)
+        or (want.prefixes is not None and want.prefixes != seen.prefixes)
     )
 
 
@@ -106,4 +112,5 @@ def after(want: Report, seen: Report) -> Report:
         seen.ports if want.ports is None else want.ports,
         seen.floatingips if want.floatingips is None else want.floatingips,
         seen.connections if want.connections is None else want.connections,
+        seen.prefixes if want.prefixes is None else want.prefixes,
     )

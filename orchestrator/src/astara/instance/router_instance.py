@@ -423,6 +423,7 @@ class RouterInstance:
                 _sorted(want.ports),
                 _sorted(want.floatingips),
                 want.connections,
+                want.prefixes,
             )
         except errors.ServiceError as error:
             LOG.warning("status.not_sent router=%s reason=%s", router.id, error)

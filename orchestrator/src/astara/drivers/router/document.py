@@ -20,7 +20,7 @@ from astara_contract import metadata, parsed, types
 
 from ...clients import topology
 from . import bgp as bgp_sessions
-from . import needs, services
+from . import delegation, needs, services
 from .functions import Function, sections
 
 
@@ -144,6 +144,8 @@ def _network(
     proxy_ndp: bool,
 ) -> contract.Network:
     external = any(port.device_owner == needs.GATEWAY_OWNER for port in ports)
+    there = tuple(item for item in network.subnets if not delegation.awaited(item))
+    network = msgspec.structs.replace(network, subnets=there)
     return contract.Network(
         network_id=network.id,
         network_type="external" if external else "internal",
