@@ -205,6 +205,22 @@ def test_two_become_one_and_nothing_of_the_second_is_left(rig, paired):
     assert instance.describe().members == ()
 
 
+def test_two_become_one_in_the_steps_of_the_automaton(rig, paired):
+    router_id, instance = paired
+    roles(rig, m0="master", m1="backup")
+    first = server(rig, 0)["id"]
+    rig.cloud.routers[router_id]["ha"] = False
+    assert look(instance) is InstanceState.RESTART_NEEDED
+    for _ in range(5):
+        if instance.stop(final=False) is InstanceState.DOWN:
+            break
+    assert instance.boot() in (InstanceState.UP, InstanceState.CONFIGURED)
+    assert instance.configure() is InstanceState.CONFIGURED
+    assert list(rig.cloud.servers) == [first]
+    assert look(instance) is InstanceState.CONFIGURED
+    assert instance.describe().members == ()
+
+
 def test_the_end_of_a_pair_leaves_nothing(rig, paired):
     router_id, instance = paired
     del rig.cloud.routers[router_id]

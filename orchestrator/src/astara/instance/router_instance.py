@@ -161,12 +161,9 @@ class RouterInstance:
                 return self._enter(InstanceState.GONE)
             self._arrange(router)
             self._choose()
-            missing = [self._focus, *(each for each in self._members if each is not self._focus)]
-            made = [
-                member.boot(router)
-                for member in missing
-                if member is self._focus or member.state is InstanceState.DOWN
-            ]
+            others = (each for each in self._members if each.state is InstanceState.DOWN)
+            missing = [self._focus, *(each for each in others if each is not self._focus)]
+            made = [member.boot(router) for member in missing if not self._is_surplus(member)]
             if all(made):
                 return self._settle()
         return self._look()
@@ -239,6 +236,7 @@ class RouterInstance:
             if member.remove_ports(whole=False):
                 return InstanceState.RESTART_NEEDED
             self._members.remove(member)
+            self._first.ports = None  # what was read of ports tells of both members
             self._care = pair.Care(0, InstanceState.DOWN)
             if self._tools.appliances.trust is not None:
                 self._tools.appliances.trust.end(names.appliance(self._resource.id, member.index))
