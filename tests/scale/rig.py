@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HERE = pathlib.Path(__file__).parent
 LONGEST_S = 1800.0
-CERTIFICATES_S = 600.0
+CERTIFICATES_S = 1200.0
 SETTLE_PAUSE_S = 0.25
 
 
