@@ -206,7 +206,8 @@ def test_two_become_one_and_nothing_of_the_second_is_left(rig, paired):
 
 
 def test_two_become_one_in_the_steps_of_the_automaton(rig, paired):
-    router_id, instance = paired
+    router_id, _ = paired
+    instance = rig.instance(router_id)  # one that has read the ports of both
     roles(rig, m0="master", m1="backup")
     first = server(rig, 0)["id"]
     rig.cloud.routers[router_id]["ha"] = False
