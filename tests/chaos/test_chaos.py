@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
 
 SEED = int(os.environ.get("ASTARA_CHAOS_SEED", "7"))
-FAULTS = 6
-ROUTERS = 2
+FAULTS = 4
+ROUTERS = 1
 # What takes a restart of the cloud's services, or a boot in most cases, is for the long run.
 QUICK = [
     "process killed",
