@@ -54,6 +54,12 @@ One dnsmasq with N reservations that all hold leases. Hosts are added one after 
 a client asks for names 200 times a second and another renews leases 50 times a second. An
 answer later than 1 s counts as lost.
 """,
+    "failover": """## Failover
+
+Two appliances of one router with real agents, keepalived and conntrackd. Through each fault of
+the active one a machine pings the outside every 10 ms by SNAT and two TCP connections are held;
+the kernels take up no connection in its middle. Silence is the longest gap between two answers.
+""",
 }
 
 
@@ -86,6 +92,8 @@ def goals(results: Mapping[str, Mapping[str, Any]]) -> Iterator[Goal]:
         yield from _agent(results["agent"])
     if "dhcp" in results:
         yield from _dhcp(results["dhcp"])
+    if "failover" in results:
+        yield from _failover(results["failover"])
 
 
 def read(directory: pathlib.Path = report.RESULTS) -> dict[str, Any]:
@@ -148,6 +156,17 @@ def _dhcp(result: Mapping[str, Any]) -> Iterator[Goal]:
             asked = item["dns"]["asked"] + item["renewals"]["asked"]
             what = "queries, renewals and leases lost meanwhile"
             yield Goal(what, "none", f"{lost} of {asked}", lost == 0)
+
+
+def _failover(result: Mapping[str, Any]) -> Iterator[Goal]:
+    faults, rounds = result["faults"], result["rounds"]
+    for name in ("crash, links go down", "all processes killed"):
+        worst = faults[name]["silence_ms"]["p99"]
+        yield Goal(f"silence at p99, {name}", "< 1000 ms", f"{worst:.0f} ms", worst < 1000)
+    lost = faults["planned switchover"]["lost"]["max"]
+    yield Goal("packets lost by a switchover", "at most 1", f"{lost:.0f}", lost <= 1)
+    held, all_of = sum(f["connections_held"] for f in faults.values()), rounds * len(faults)
+    yield Goal("connections held in all faults", "all", f"{held} of {all_of}", held == all_of)
 
 
 def _goals(found: list[Goal]) -> str:
