@@ -281,3 +281,12 @@ def test_without_connections_nothing_is_left(sites):
     assert "7350" not in host.execute("ip", "-6", "rule") + host.execute("ip", "rule")
     assert not [line for line in host.daemons() if "charon" in line]
     assert "ipsec" not in host.get("/v1/status")["functions"]
+
+
+@pytest.mark.quiet
+def test_what_was_refused_is_tried_again_when_the_other_side_is_mended(sites, eventually):
+    sites.disconnect()
+    sites.connect(right={"psk_secret": "another", "initiate": False})
+    eventually(lambda: "pre-shared key" in state(sites.left)[1], 30, "a reason")
+    sites.right.push(sites.document(sites.right, [sites.connection(sites.right, initiate=False)]))
+    up(sites, eventually)
