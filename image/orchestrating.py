@@ -65,7 +65,7 @@ class Orchestrator:
             return None
 
     def push(self, desired: dict[str, Any]) -> str:
-        """Push a document, again while the appliance is busy; return the digest of what is applied.
+        """Push a document, again while the appliance is busy; return the digest in effect.
 
         Where emulation is slow, its own first look at everything may last longer than it lets a
         push wait.
