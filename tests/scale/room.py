@@ -10,6 +10,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,7 @@ def enter() -> None:
         sys.exit("scale: needs root, for namespaces")
     if os.environ.get(_INSIDE):
         _run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        tempfile.tempdir = "/run"  # what daemons keep vanishes as well
         _run("ip", "link", "set", "lo", "up")
         prefix = f"{world.PREFIX}/{world.PREFIX_LENGTH}"
         _run("ip", "-6", "route", "add", "local", prefix, "dev", "lo")
