@@ -26,6 +26,7 @@ from . import draw, kinds, schedule, truth
 PATIENCE_S = 420.0
 LOOK_EVERY_S = 1.0
 MOVE_PAUSE_S = 1.5
+OPERATOR = "astara-operator"
 # A fault that cannot be put in place, most often because another one is in its way.
 _MISSED = (
     faults.FaultError,
@@ -142,16 +143,12 @@ class Runner:
 
 
 def wait_until_calm(cloud: havoc_cloud.Cloud) -> None:
-    """Wait until all processes of all nodes run and have opened their queues."""
+    """Wait until all nodes have opened their queues, which is the last that they do."""
+    wanted = {f"{kind}.{each.host}" for each in cloud.nodes for kind in ("astara", OPERATOR)}
     deadline = time.monotonic() + PATIENCE_S
-    seen: tuple[object, ...] = ()
-    since = time.monotonic()
-    while time.monotonic() - since < 4:
-        now = (tuple(kinds.queues()), *(tuple(each.titles()) for each in cloud.nodes))
-        if now != seen or not all(any("api" in t for t in each.titles()) for each in cloud.nodes):
-            seen, since = now, time.monotonic()
+    while missing := wanted - set(kinds.queues()):
         if time.monotonic() > deadline:
-            raise WrongError(f"the nodes do not come to rest: {seen}")
+            raise WrongError(f"the nodes do not open {sorted(missing)}")
         time.sleep(0.5)
 
 
