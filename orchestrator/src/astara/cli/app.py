@@ -1,50 +1,24 @@
 """Be `astara-ctl`: read the orchestrator's configuration, know the commands, reach the nodes.
 
-Decides exit statuses: 0 done; 1 not done, the reason is on stderr; 2 wrong arguments; 3 no node
-answers; 78 a configuration that cannot be read. Never opens a connection for `--help`.
+Never opens a connection for `--help`. Commands know nothing of this module: they find the
+application as their `app` (`base`).
 """
 
 import argparse
-import getpass
 import logging
 import os
-import socket
 import sys
 import typing
 from collections.abc import Sequence
+from importlib import metadata
 
 from cliff import app, commandmanager
 from oslo_config import cfg
 
 from .. import conf as options
-from ..api import cluster, messages
+from ..api import cluster
 from ..conf import validation
-
-EXIT_REFUSED = 1
-EXIT_SILENT = 3
-_SILENT = frozenset({messages.Code.NODE_SILENT, messages.Code.WORKER_SILENT})
-
-
-class Refused(Exception):
-    """End with a sentence on stderr and an exit status."""
-
-    def __init__(self, text: str, status: int = EXIT_REFUSED) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-def status_of(report: messages.Report) -> int:
-    """Give the exit status of a report that is not done."""
-    return EXIT_SILENT if report.code in _SILENT else EXIT_REFUSED
-
-
-def who() -> str:
-    """Name who is at the keyboard, for the log and for debug modes."""
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+from . import browsing, commanding, exits, login, showing
 
 
 class Shell(app.App):
@@ -53,7 +27,7 @@ class Shell(app.App):
     def __init__(self) -> None:
         super().__init__(
             description="Watch and command a running astara-orchestrator.",
-            version="0.1.0",
+            version=metadata.version("astara"),
             command_manager=commands(),
             deferred_help=True,
         )
@@ -92,13 +66,13 @@ class Shell(app.App):
 
     @property
     def configuration(self) -> cfg.ConfigOpts:
-        """The parsed configuration; raises `Refused`."""
+        """The parsed configuration; raises `exits.Refused`."""
         if self._conf is None:
             named = self.options.config_file or [_default_file()]
             try:
                 self._conf = options.parse(named)
             except (cfg.Error, OSError, validation.InvalidConfiguration) as fault:
-                raise Refused(str(fault), os.EX_CONFIG) from fault
+                raise exits.Refused(str(fault), os.EX_CONFIG) from fault
         return self._conf
 
     @property
@@ -125,8 +99,6 @@ def _default_file() -> str:
 
 def commands() -> commandmanager.CommandManager:
     """Give the table of commands."""
-    from . import browsing, commanding, login, showing
-
     manager = commandmanager.CommandManager("astara.cli.none")
     table: dict[str, typing.Any] = {
         "list": showing.List,

@@ -11,9 +11,10 @@ from cliff import command, lister
 
 from .. import clock
 from ..api import cluster
+from . import exits
 
 if typing.TYPE_CHECKING:
-    from . import app
+    from oslo_config import cfg
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -45,21 +46,25 @@ class _Common:
     @property
     def everyone(self) -> cluster.Cluster:
         """The nodes."""
-        shell: app.Shell = self.app
-        return shell.everyone
+        everyone: cluster.Cluster = self.app.everyone
+        return everyone
+
+    @property
+    def configuration(self) -> "cfg.ConfigOpts":
+        """The orchestrator's configuration; raises `exits.Refused`."""
+        configuration: cfg.ConfigOpts = self.app.configuration
+        return configuration
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run; what cannot be done is one line on stderr and an exit status."""
-        from . import app
-
         try:
             return int(super().run(parsed_args) or 0)  # type: ignore[misc]
-        except app.Refused as refusal:
+        except exits.Refused as refusal:
             print(f"astara-ctl: {refusal}", file=sys.stderr)
             return refusal.status
         except cluster.Refused as refusal:
             print(f"astara-ctl: {refusal} [{refusal.report.code}]", file=sys.stderr)
-            return app.status_of(refusal.report)
+            return exits.status_of(refusal.report)
 
     def get_epilog(self) -> str:
         """Give the examples for --help."""

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import app, base, login
+from . import base, exits, login
 
 
 class Browse(base.Command):
@@ -21,6 +21,5 @@ class Browse(base.Command):
         """Run it until the user leaves."""
         from .browser import run  # textual is heavy
 
-        shell: app.Shell = self.app
-        key = login.key_of(shell.configuration)
-        return run(self.everyone, app.who(), parsed.interval, parsed.filter, key)
+        key = login.key_of(self.configuration)
+        return run(self.everyone, exits.who(), parsed.interval, parsed.filter, key)

@@ -10,7 +10,7 @@ import typing
 from .. import clock
 from ..api import messages
 from ..worker import control_protocol as worker
-from . import app, base, showing
+from . import base, exits, showing
 
 SWITCHED_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.5
@@ -26,7 +26,7 @@ def tell(reports: tuple[messages.Report, ...]) -> int:
             print(f"{where}{report.text}")
         else:
             print(f"astara-ctl: {where}{report.text} [{report.code}]", file=sys.stderr)
-            status = max(status, app.status_of(report))
+            status = max(status, exits.status_of(report))
         for detail in report.details:
             print(f"  {detail}")
     return status
@@ -46,7 +46,7 @@ class Poll(_Telling):
 
     def take_action(self, _parsed: argparse.Namespace) -> int:
         """Send it."""
-        return self._tell(messages.Command("poll", by=app.who()))
+        return self._tell(messages.Command("poll", by=exits.who()))
 
 
 class WorkersDebug(_Telling):
@@ -56,7 +56,7 @@ class WorkersDebug(_Telling):
 
     def take_action(self, _parsed: argparse.Namespace) -> int:
         """Send it."""
-        return self._tell(messages.Command("workers-debug", by=app.who()))
+        return self._tell(messages.Command("workers-debug", by=exits.who()))
 
 
 class ConfigReload(_Telling):
@@ -66,7 +66,7 @@ class ConfigReload(_Telling):
 
     def take_action(self, _parsed: argparse.Namespace) -> int:
         """Send it."""
-        return self._tell(messages.Command("config-reload", by=app.who()))
+        return self._tell(messages.Command("config-reload", by=exits.who()))
 
 
 class GlobalDebug(_Telling):
@@ -87,7 +87,7 @@ class GlobalDebug(_Telling):
     def take_action(self, parsed: argparse.Namespace) -> int:
         """Send it."""
         name = f"global-debug-{parsed.status}"
-        return self._tell(messages.Command(name, reason=parsed.reason, by=app.who()))
+        return self._tell(messages.Command(name, reason=parsed.reason, by=exits.who()))
 
 
 class TenantDebug(_Telling):
@@ -104,7 +104,7 @@ class TenantDebug(_Telling):
 
     def take_action(self, parsed: argparse.Namespace) -> int:
         """Send it."""
-        command = messages.Command("tenant-debug", parsed.tenant, None, parsed.reason, app.who())
+        command = messages.Command("tenant-debug", parsed.tenant, None, parsed.reason, exits.who())
         return self._tell(command)
 
 
@@ -121,7 +121,7 @@ class TenantManage(_Telling):
 
     def take_action(self, parsed: argparse.Namespace) -> int:
         """Send it."""
-        return self._tell(messages.Command("tenant-manage", parsed.tenant, by=app.who()))
+        return self._tell(messages.Command("tenant-manage", parsed.tenant, by=exits.who()))
 
 
 class _About(_Telling):
@@ -156,7 +156,7 @@ class _About(_Telling):
             parsed.id,
             getattr(parsed, "image", None),
             getattr(parsed, "reason", ""),
-            app.who(),
+            exits.who(),
         )
         if self.verb != "switchover":
             return self._tell(command, _KINDS[self.kind])
@@ -176,7 +176,7 @@ class _About(_Telling):
             clock.SYSTEM.sleep(_LOOK_EVERY_S)
         text = f"the same appliance is active after {SWITCHED_WITHIN_S:g} s: see show {before.id}"
         print(f"astara-ctl: {text}", file=sys.stderr)
-        return app.EXIT_REFUSED
+        return exits.EXIT_REFUSED
 
 
 _TEXTS = {

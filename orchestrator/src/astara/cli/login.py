@@ -8,7 +8,7 @@ import os
 import pathlib
 import typing
 
-from . import app, base
+from . import base, exits
 
 if typing.TYPE_CHECKING:
     from oslo_config import cfg
@@ -62,8 +62,7 @@ class Ssh(base.Command):
         """Become ssh."""
         found = self.everyone.resource(self.everyone.resolve(parsed.resource)).resource
         if not found.address:
-            raise app.Refused(f"{found.driver} {found.id} has no management address yet")
+            raise exits.Refused(f"{found.driver} {found.id} has no management address yet")
         rest = parsed.rest[1:] if parsed.rest[:1] == ["--"] else parsed.rest
-        shell: app.Shell = self.app
-        line = command_of(found.address, key_of(shell.configuration), rest)
+        line = command_of(found.address, key_of(self.configuration), rest)
         os.execvp("ssh", line)  # noqa: S606  # a list, no shell

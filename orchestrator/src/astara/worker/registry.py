@@ -113,7 +113,7 @@ class Registry:
         self._slots: dict[str, Slot] = {}
         self._by_key: dict[_Key, set[str]] = {}
         self._blind: set[str] = set()  # those whose first walk has not looked yet
-        self._turns = turns.Turns()
+        self._turns: turns.Turns[Slot] = turns.Turns()
         self._timers: list[tuple[float, int, Slot]] = []
         self._timer_numbers = itertools.count(1)
         self._closed = False

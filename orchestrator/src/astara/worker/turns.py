@@ -6,15 +6,24 @@ own. Owned by `registry`.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from .registry import Slot
+from .. import events
 
 POLL_EVERY = 4  # one turn of so many is a poll's, while both wait
 
 
-class Turns:
+class Waiting(Protocol):
+    """One resource that waits for its turn; `full`: it needs a whole reading."""
+
+    resource: events.Resource
+    full: bool
+
+
+Slot = TypeVar("Slot", bound=Waiting)
+
+
+class Turns(Generic[Slot]):
     """Queues of slots; one that waits for a poll may become urgent at any time."""
 
     def __init__(self) -> None:
@@ -26,23 +35,23 @@ class Turns:
     def __len__(self) -> int:
         return len(self._ready) + len(self._briefed) + len(self._polls)
 
-    def add(self, slot: "Slot", *, poll: bool) -> None:
+    def add(self, slot: Slot, *, poll: bool) -> None:
         """Queue a slot."""
         if poll:
             self._polls[slot.resource.id] = slot
         else:
             self._ready.append(slot)
 
-    def add_briefed(self, slot: "Slot") -> None:
+    def add_briefed(self, slot: Slot) -> None:
         """Queue a slot for which all has been read; it goes before the others."""
         self._briefed.append(slot)
 
-    def hasten(self, slot: "Slot") -> None:
+    def hasten(self, slot: Slot) -> None:
         """Move a slot that waits for a poll to the changes; nothing for any other."""
         if self._polls.pop(slot.resource.id, None) is not None:
             self._ready.append(slot)
 
-    def next(self) -> "Slot":
+    def next(self) -> Slot:
         """Take the next slot off its queue; there must be one."""
         changes = self._briefed or self._ready
         self._count += 1
@@ -50,7 +59,7 @@ class Turns:
             return self._polls.pop(next(iter(self._polls)))
         return changes.popleft()
 
-    def batch(self, least: int, most: int) -> "list[Slot]":
+    def batch(self, least: int, most: int) -> list[Slot]:
         """Take those off whose need can be read together; none while some wait that have it."""
         if self._briefed or len(self._ready) < least:
             return []
