@@ -15,9 +15,8 @@ from importlib import metadata
 from cliff import app, commandmanager
 from oslo_config import cfg
 
-from .. import conf as options
 from ..api import cluster
-from ..conf import validation
+from ..conf import commandline
 from . import browsing, commanding, exits, login, showing
 
 
@@ -41,13 +40,7 @@ class Shell(app.App):
         parser: argparse.ArgumentParser = super().build_option_parser(
             description, version, {"prog": "astara-ctl", **(argparse_kwargs or {})}
         )
-        parser.add_argument(
-            "--config-file",
-            action="append",
-            metavar="FILE",
-            help="configuration of the orchestrator; may be repeated (default: "
-            f"$ASTARA_CONFIG or {options.DEFAULT_FILE})",
-        )
+        commandline.add_option(parser)
         parser.add_argument(
             "--timeout",
             type=float,
@@ -68,10 +61,9 @@ class Shell(app.App):
     def configuration(self) -> cfg.ConfigOpts:
         """The parsed configuration; raises `exits.Refused`."""
         if self._conf is None:
-            named = self.options.config_file or [_default_file()]
             try:
-                self._conf = options.parse(named)
-            except (cfg.Error, OSError, validation.InvalidConfiguration) as fault:
+                self._conf = commandline.read(self.options)
+            except commandline.Unreadable as fault:
                 raise exits.Refused(str(fault), os.EX_CONFIG) from fault
         return self._conf
 
@@ -91,10 +83,6 @@ class Shell(app.App):
         if not argv:
             argv = ["help"]
         return int(super().run(argv) or 0)
-
-
-def _default_file() -> str:
-    return os.environ.get("ASTARA_CONFIG") or options.DEFAULT_FILE
 
 
 def commands() -> commandmanager.CommandManager:

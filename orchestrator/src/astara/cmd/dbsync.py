@@ -6,15 +6,15 @@ arguments.
 """
 
 import argparse
+import functools
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 
 import sqlalchemy.exc
-from oslo_config import cfg
 
 from .. import conf as options
+from ..conf import commandline
 from ..store import database, errors, schema, tables
 
 
@@ -25,12 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         "needs. The database is that of [database] connection; without one it is SQLite in "
         "state_path, which the orchestrator migrates by itself.",
     )
-    parser.add_argument(
-        "--config-file",
-        action="append",
-        metavar="FILE",
-        help=f"configuration to read; may be repeated (default: {options.DEFAULT_FILE})",
-    )
+    commandline.add_option(parser)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     upgrade = verbs.add_parser("upgrade", help="run the migrations that are missing")
     upgrade.add_argument("revision", nargs="?", default="head", help="go only so far")
@@ -85,13 +80,10 @@ def _run(base: database.Database, arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
     arguments = _parser().parse_args(argv)
-    named = arguments.config_file or [
-        path for path in (options.DEFAULT_FILE,) if pathlib.Path(path).exists()
-    ]
     try:
-        conf = options.load([part for path in named for part in ("--config-file", path)], ())
+        conf = commandline.read(arguments, functools.partial(options.load, []))
         base = database.from_conf(conf)
-    except (cfg.Error, OSError, sqlalchemy.exc.ArgumentError) as fault:
+    except (commandline.Unreadable, sqlalchemy.exc.ArgumentError) as fault:
         print(f"astara-dbsync: {fault}", file=sys.stderr)
         return os.EX_CONFIG
     try:

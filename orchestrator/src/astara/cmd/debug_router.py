@@ -18,8 +18,8 @@ from oslo_config import cfg
 from astara_contract import tls
 
 from .. import clock, events, store
-from .. import conf as options
 from ..clients import appliance, connect, errors
+from ..conf import commandline
 from ..instance import factory, failures, management, settings
 from ..instance.router_instance import RouterInstance
 from ..instance.tools import Tools
@@ -66,12 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "astara-debug-router --router-id ID --step; astara-ctl router manage my-router",
     )
     parser.add_argument("--router-id", required=True, metavar="ID", type=_uuid)
-    parser.add_argument(
-        "--config-file",
-        action="append",
-        metavar="FILE",
-        help=f"default: $ASTARA_CONFIG or {options.DEFAULT_FILE}",
-    )
+    commandline.add_option(parser)
     parser.add_argument("--action", choices=_ACTIONS, default="update", help="what to walk")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, do nothing"
@@ -166,10 +161,9 @@ def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool."""
     arguments = _parser().parse_args(argv)
-    named = arguments.config_file or [os.environ.get("ASTARA_CONFIG") or options.DEFAULT_FILE]
     try:
-        conf = options.parse(named)
-    except (cfg.Error, OSError) as fault:
+        conf = commandline.read(arguments)
+    except commandline.Unreadable as fault:
         print(f"astara-debug-router: {fault}", file=sys.stderr)
         return os.EX_CONFIG
     try:

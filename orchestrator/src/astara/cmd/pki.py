@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from oslo_config import cfg
 
-from .. import conf as options
 from .. import store
+from ..conf import commandline
 from ..pki import trust
 
 
@@ -32,12 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         "trust. To replace one: rotate; wait until `show` counts no appliance on the old one "
         "(each changes at its next health check); retire it.",
     )
-    parser.add_argument(
-        "--config-file",
-        action="append",
-        metavar="FILE",
-        help=f"default: $ASTARA_CONFIG or {options.DEFAULT_FILE}",
-    )
+    commandline.add_option(parser)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     verbs.add_parser("show", help="list authorities, and how many appliances each signed for")
     verbs.add_parser("rotate", help="make another authority, which signs from now on")
@@ -121,10 +116,9 @@ def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
     arguments = _parser().parse_args(argv)
-    named = arguments.config_file or [os.environ.get("ASTARA_CONFIG") or options.DEFAULT_FILE]
     try:
-        conf = options.parse(named)
-    except (cfg.Error, OSError) as fault:
+        conf = commandline.read(arguments)
+    except commandline.Unreadable as fault:
         print(f"astara-pki: {fault}", file=sys.stderr)
         return os.EX_CONFIG
     try:
