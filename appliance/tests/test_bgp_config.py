@@ -53,6 +53,61 @@ def test_translated_prefixes_stay_at_home():
     assert "192.168.0.0/24" in announced(text([PEER], enable_snat=False))
 
 
+def exported(told):
+    return re.findall(r"export (where proto[^;]*|where source = RTS_STATIC|none);", told)
+
+
+@pytest.mark.parametrize(
+    ("peer", "filters"),
+    [
+        ({}, "where source = RTS_STATIC"),
+        ({"announce_floating_ips": False, "announce_networks": "none"}, "none"),
+        ({"announce_networks": "none"}, 'where proto = "floating4"'),
+        (
+            {"announce_networks": "in-scope"},
+            'where proto = "floating4" || proto = "in_scope4"',
+        ),
+        ({"announce_floating_ips": False, "announce_networks": "reachable"},
+         'where proto = "in_scope4" || proto = "reachable4"'),
+    ],
+    ids=["all", "nothing", "floating-ips", "scoped", "networks"],
+)  # fmt: skip
+def test_a_neighbour_hears_what_it_is_to_hear(peer, filters):
+    assert exported(text([PEER | peer])) == [filters]
+
+
+def scoped(four, six, **keys):
+    networks = [
+        network(1, "external", ["203.0.113.9/24", "2001:db8:cafe::9/64"])
+        | {"address_scope4": "a", "address_scope6": "b"},
+        network(2, "internal", ["192.168.0.1/24", "2001:db8:b::1/64"])
+        | {"address_scope4": four, "address_scope6": six},
+    ]
+    told = contract.parse({"networks": networks, "bgp": {"neighbors": [PEER]}} | keys)
+    return config.configuration(told, FACTS)
+
+
+def kind(told, name):
+    body = told.partition(f"protocol static {name} ")[2].partition("}")[0]
+    return announced(body)
+
+
+def test_prefixes_of_an_external_scope_are_announced_though_ipv4_is_translated():
+    told = scoped("a", "b")
+    assert kind(told, "in_scope4") == ["192.168.0.0/24"]
+    assert kind(told, "in_scope6") == ["2001:db8:b::/64"]
+
+
+def test_prefixes_of_another_scope_cannot_be_reached():
+    assert announced(scoped("x", "y")) == []
+    assert announced(scoped("", "", enable_snat=False)) == []
+
+
+def test_a_session_may_be_of_an_as_of_its_own():
+    told = text([PEER | {"local_asn": 65010}, {"address": "2001:db8:cafe::1"}])
+    assert re.findall(r"local \S+ as (\d+)", told) == ["64512", "65010"]
+
+
 def test_nothing_is_learned_unasked():
     assert "import none;" in text([{"address": "203.0.113.1"}])
 
@@ -70,11 +125,21 @@ def test_sessions_keep_their_names_when_another_comes():
         ({"address": "192.168.0.5"}, "$.bgp.neighbors[0].address"),
         ({"address": "203.0.113.9"}, "$.bgp.neighbors[0].address"),
         ({"address": "203.0.113.1", "asn": 0}, "$.bgp.neighbors[0]"),
+        ({"address": "203.0.113.1", "local_asn": 0}, "$.bgp.neighbors[0]"),
         ({"address": "203.0.113.1", "accept": ["::/0"]}, "$.bgp.neighbors[0].accept[0]"),
         ({"address": "203.0.113.1", "password": 'a"; x'}, "$.bgp.neighbors[0].password"),
         ({"address": "203.0.113.1", "password": "a\n"}, "$.bgp.neighbors[0].password"),
     ],
-    ids=["not-connected", "tenant", "itself", "as-0", "other-version", "quote", "newline"],
+    ids=[
+        "not-connected",
+        "tenant",
+        "itself",
+        "as-0",
+        "own-as-0",
+        "other-version",
+        "quote",
+        "newline",
+    ],
 )
 def test_a_neighbour_that_cannot_be_is_refused(neighbor, path):
     with pytest.raises(ContractError) as refused:
@@ -98,7 +163,8 @@ def test_a_password_adds_nothing_but_itself(password):
 @settings(max_examples=15, deadline=None)
 @given(PASSWORDS, st.integers(1, 2**32 - 1), st.booleans(), st.booleans())
 def test_bird_takes_whatever_the_contract_takes(tmp_path_factory, password, asn, bfd, snat):
-    peer = PEER | {"password": password, "asn": asn, "bfd": bfd}
+    peer = PEER | {"password": password, "asn": asn, "bfd": bfd, "local_asn": asn}
+    peer["announce_networks"] = "reachable" if bfd else "in-scope"
     told = text([peer, {"address": "2001:db8:cafe::1"}], enable_snat=snat)
     driver = BgpDriver(paths.Paths.under(tmp_path_factory.mktemp("bgp")))
     driver.check(driver.render(document([peer]), FACTS))

@@ -23,6 +23,7 @@ from neutron.api import extensions  # noqa: E402
 from neutron.common import config as neutron_config  # noqa: E402
 from neutron.db.migration.models import head  # noqa: E402
 from neutron.pecan_wsgi import app as neutron_app  # noqa: E402
+from neutron_dynamic_routing.db.migration.models import head as bgp_head  # noqa: E402
 from neutron_lib.callbacks import events, registry, resources  # noqa: E402
 from neutron_lib.db import api as db_api  # noqa: E402
 from neutron_vpnaas.db.models import head as vpn_head  # noqa: E402
@@ -32,6 +33,7 @@ from oslo_messaging.notify import _impl_test  # noqa: E402
 OURS = ("astara_router",)
 SERVICES = (
     "vpnaas",
+    "astara_bgp",
     "astara_port_forwarding",
     "astara_conntrack_helper",
     "qos",
@@ -98,7 +100,7 @@ def configure(state_dir, router_plugin, service_project_id):
 
 def build():
     engine = db_api.get_context_manager().writer.get_engine()
-    for models in (head, vpn_head):
+    for models in (head, vpn_head, bgp_head):
         models.get_metadata().create_all(engine)
     sa.event.listen(engine, "before_cursor_execute", count_statement)
     registry.subscribe(collect_port_deletion, resources.PORT, events.BEFORE_RESPONSE)

@@ -211,9 +211,9 @@ def _check_bgp(document: Document) -> None:
         address = _address(neighbor.address, f"{where}.address")
         if not any(address in own.network and address != own.ip for own in outside):
             raise ContractError(f"{where}.address", f"{address} is on no external network")
-        if not document.asn or not (
-            document.neighbor_asn if neighbor.asn is None else neighbor.asn
-        ):
+        local = document.asn if neighbor.local_asn is None else neighbor.local_asn
+        remote = document.neighbor_asn if neighbor.asn is None else neighbor.asn
+        if not local or not remote:
             raise ContractError(where, "0 is no autonomous system (RFC 7607)")
         for index, cidr in enumerate(neighbor.accept):
             if _cidr(cidr, f"{where}.accept[{index}]").version != address.version:

@@ -223,11 +223,12 @@ class HighAvailability(_Part, frozen=True):
     synchronise_connections: bool = True
 
 
-class BgpNeighbor(_Part, frozen=True):
+class BgpNeighbor(_Part, frozen=True, omit_defaults=True):
     """A router on an external network with which routes are exchanged.
 
     Of what it announces only routes within `accept` are taken, none that belong to a network of
-    this appliance. Without an `asn` it is the document's `neighbor_asn`.
+    this appliance. Without an `asn` it is the document's `neighbor_asn`, without a `local_asn`
+    we are the document's `asn`.
     """
 
     address: Address
@@ -235,13 +236,19 @@ class BgpNeighbor(_Part, frozen=True):
     password: BgpPassword = ""
     bfd: bool = False
     accept: tuple[Cidr, ...] = ()
+    local_asn: Asn | None = None
+    announce_floating_ips: bool = True
+    announce_networks: Literal["reachable", "in-scope", "none"] = "reachable"
+    """Prefixes of internal networks: those that can be reached from outside, of them only those
+    of an address scope that an external network is of, or none.
+    """
 
 
 class Bgp(_Part, frozen=True):
     """BGP sessions of this appliance, whose own AS is the document's `asn`.
 
-    Announced are floating IPs, IPv6 prefixes of internal networks, and, where IPv4 is not
-    translated, their IPv4 prefixes.
+    Announced are, unless a neighbor is to hear less, floating IPs, IPv6 prefixes of internal
+    networks, and, where IPv4 is not translated, their IPv4 prefixes.
     """
 
     neighbors: tuple[BgpNeighbor, ...] = ()

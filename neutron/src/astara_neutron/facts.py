@@ -226,6 +226,29 @@ class IpsecSiteConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class BgpPeer:
+    """With whom a BGP speaker speaks."""
+
+    id: str
+    peer_ip: str
+    remote_as: int
+    auth_type: str
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BgpSpeaker:
+    """A BGP speaker that is bound to the network of a router's gateway."""
+
+    id: str
+    local_as: int
+    ip_version: int
+    advertise_floating_ip_host_routes: bool
+    advertise_tenant_networks: bool
+    peers: tuple[BgpPeer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RouterView:
     """One router with all that its appliance depends on, from one consistent read."""
 
@@ -242,3 +265,4 @@ class RouterView:
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
     metering_labels: tuple[MeteringLabel, ...] = ()
     ipsec_site_connections: tuple[IpsecSiteConnection, ...] = ()
+    bgp_speakers: tuple[BgpSpeaker, ...] = ()

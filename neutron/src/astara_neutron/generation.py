@@ -50,6 +50,7 @@ def generation(view: facts.RouterView) -> str:
         "conntrack_helpers": sorted(view.conntrack_helpers),
         "metering_labels": _by_id(view.metering_labels),
         "ipsec_site_connections": _by_id(view.ipsec_site_connections),
+        "bgp_speakers": _by_id(view.bgp_speakers),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_values)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -21,6 +21,7 @@ DETAILS = frozenset(
         "conntrack_helpers",
         "metering_labels",
         "ipsec_site_connections",
+        "bgp_speakers",
     }
 )
 
@@ -57,6 +58,7 @@ def detail(
         "ipsec_site_connections": [
             _without(item, "router_id") for item in view.ipsec_site_connections
         ],
+        "bgp_speakers": [dataclasses.asdict(item) for item in view.bgp_speakers],
     }
 
 

@@ -16,6 +16,7 @@ SERVICE_PLUGINS = (
     "astara_metering",
     "qos",
     "vpnaas",
+    "astara_bgp",
 )
 PRIVSEP_SECTIONS = (
     "privsep",

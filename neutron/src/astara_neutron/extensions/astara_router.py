@@ -45,6 +45,7 @@ ATTRIBUTES = {
         "conntrack_helpers": _shown(),
         "metering_labels": _shown(),
         "ipsec_site_connections": _shown(),
+        "bgp_speakers": _shown(),
     }
 }
 

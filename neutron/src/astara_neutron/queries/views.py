@@ -6,7 +6,7 @@ Called by the API plug-in, for a page of routers and for a single one.
 from typing import Any
 
 from .. import facts
-from . import grouping, networks, ports, routers, services, vpn
+from . import bgp, grouping, networks, ports, routers, services, vpn
 
 
 def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
@@ -22,12 +22,14 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
     routes = routers.routes(session, ids)
     floating = grouping.by_key(routers.floatingips(session, ids), lambda fip: fip.router_id)
     ports_of = grouping.by_key(own, lambda port: port.router_id)
-    limits = _gateway_limits(session, ids, own)
+    outside = {port.router_id: port.network_id for port in own if ports.is_gateway(port)}
+    limits = _gateway_limits(session, ids, outside)
     helpers, labels = (
         services.conntrack_helpers(session, ids),
         services.metering_labels(session, ids),
     )
     connections = vpn.connections(session, ids)
+    speakers = bgp.speakers(session, set(outside.values()))
 
     def view(router: facts.RouterFacts) -> facts.RouterView:
         mine = ports_of.get(router.id, ())
@@ -44,6 +46,7 @@ def read(session: Any, selection: routers.Selection) -> list[facts.RouterView]:
             conntrack_helpers=helpers.get(router.id, ()),
             metering_labels=labels.get(router.id, ()),
             ipsec_site_connections=connections.get(router.id, ()),
+            bgp_speakers=speakers.get(outside.get(router.id, ""), ()),
         )
 
     return [view(router) for router in found]
@@ -59,10 +62,11 @@ def _others(found: tuple[facts.PortFacts, ...], router_id: str) -> tuple[facts.P
 
 
 def _gateway_limits(
-    session: Any, router_ids: list[str], own: list[facts.PortFacts]
+    session: Any, router_ids: list[str], outside: dict[str, str]
 ) -> dict[str, tuple[facts.RateLimit, ...]]:
-    """Return the limits by router: of its own policy, else of its external network's."""
-    outside = {port.router_id: port.network_id for port in own if ports.is_gateway(port)}
+    """Return the limits by router: of its own policy, else of its external network's; `outside`
+    says which that is.
+    """
     of_networks = services.limits_of_networks(session, set(outside.values()))
     inherited = {router: of_networks[net] for router, net in outside.items() if net in of_networks}
     return inherited | services.limits_of_gateways(session, router_ids)

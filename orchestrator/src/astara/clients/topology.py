@@ -197,6 +197,31 @@ class IpsecSiteConnection(_Struct, frozen=True):
         return f"IpsecSiteConnection(id={self.id!r})"
 
 
+class BgpPeer(_Struct, frozen=True):
+    """With whom a BGP speaker speaks."""
+
+    id: str
+    peer_ip: str
+    remote_as: int
+    auth_type: str = "none"
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        """Leave the password out of logs and tracebacks."""
+        return f"BgpPeer(id={self.id!r})"
+
+
+class BgpSpeaker(_Struct, frozen=True):
+    """A BGP speaker that is bound to the network of the router's gateway."""
+
+    id: str
+    local_as: int
+    ip_version: int
+    advertise_floating_ip_host_routes: bool = True
+    advertise_tenant_networks: bool = True
+    peers: tuple[BgpPeer, ...] = ()
+
+
 class RouterDetail(RouterSummary, frozen=True):
     """All that an appliance has to know about its router, read at one moment."""
 
@@ -210,3 +235,4 @@ class RouterDetail(RouterSummary, frozen=True):
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
     metering_labels: tuple[MeteringLabel, ...] = ()
     ipsec_site_connections: tuple[IpsecSiteConnection, ...] = ()
+    bgp_speakers: tuple[BgpSpeaker, ...] = ()

@@ -49,20 +49,21 @@ OPTS = [
         "bgp_password",
         default="",
         secret=True,
-        help="Key of TCP MD5 (RFC 2385) of all sessions: up to 80 printable ASCII characters but "
-        "blank, quote and backslash. None by default.",
+        help="Key of TCP MD5 (RFC 2385) of the sessions with gateways: up to 80 printable ASCII "
+        "characters but blank, quote and backslash. None by default.",
     ),
     cfg.BoolOpt(
         "bgp_bfd",
         default=False,
-        help="Whether BFD watches the gateways: three losses in 300 ms steps end a session, "
-        "instead of 240 s. The gateways must speak it.",
+        help="Whether BFD watches BGP neighbours, also the peers of Neutron's BGP speakers: three "
+        "losses in 300 ms steps end a session, instead of 240 s. The neighbours must speak it.",
     ),
     cfg.ListOpt(
         "bgp_accept",
         default=[],
-        help="Prefixes within which routes of the gateways are taken (0.0.0.0/0: all). None by "
-        "default: appliances announce, but learn nothing.",
+        help="Prefixes within which routes of BGP neighbours are taken, also of the peers of "
+        "Neutron's BGP speakers (0.0.0.0/0: all). None by default: appliances announce, but "
+        "learn nothing.",
     ),
     cfg.BoolOpt(
         "proxy_ndp",

@@ -34,7 +34,7 @@ class Settings:
     dns_domain: str = ""
     functions: tuple[str, ...] = ()
     function_sections: str = ""
-    bgp: Policy | None = None
+    bgp: Policy = field(default_factory=Policy)
     proxy_ndp: bool = False
     flow_offload: bool = False
     log_json: bool = False
@@ -70,13 +70,14 @@ def from_conf(conf: Any) -> Settings:
         pair_advert_interval_ms=conf.router.pair_advert_interval,
         cooldown_s=conf.error_state_cooldown,
         cooldown_max_s=conf.error_state_cooldown_max,
-        bgp=_bgp(conf.router) if conf.router.bgp else None,
+        bgp=_bgp(conf.router),
         labels=provider_rules.read(conf.router.provider_rules_path),
     )
 
 
 def _bgp(router: Any) -> Policy:
     return Policy(
+        gateways=router.bgp,
         asn=router.asn,
         neighbor_asn=router.neighbor_asn,
         password=router.bgp_password,

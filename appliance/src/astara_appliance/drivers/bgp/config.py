@@ -1,7 +1,8 @@
 """Decide what BIRD is told: what is announced, to whom, and what is learned.
 
 Announced are floating IPs, the IPv6 prefixes of internal networks, and their IPv4 prefixes where
-IPv4 is not translated. They are static routes inside BIRD and never reach the kernel: a change of
+IPv4 is not translated; a neighbour may be told less. They are static routes inside BIRD, by a
+protocol for each kind that a neighbour can go without, and never reach the kernel: a change of
 them changes no session. Of a neighbour's routes those within its `accept` are taken; never one
 inside a network of this appliance, which would lead the tenants' own traffic away.
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 MARK = "astara "
 """In front of the digest by which BIRD tells which configuration it has taken."""
 
+_FLOATING, _IN_SCOPE, _OTHER = _KINDS = ("floating", "in_scope", "reachable")
+"""What is announced, by the names of BIRD's protocols: floating IPs, networks of an address scope
+that an external network is of, other networks that can be reached from outside.
+"""
+
 LEARNED_AT_MOST = 10_000
 """Routes by one neighbour; more are not taken, so that it cannot exhaust the appliance."""
 
@@ -36,7 +42,11 @@ def configuration(document: "Document", facts: base.Facts) -> str | None:
     body = [
         f"router id {_router_id(document, of)};",
         *_bfd(neighbors, of),
-        *(_static(version, _announced(document, of, version)) for version in (4, 6)),
+        *(
+            _static(f"{kind}{version}", version, networks)
+            for version in (4, 6)
+            for kind, networks in _announced(document, of, version).items()
+        ),
         *(_kernel(version) for version in (4, 6)),
         *(_session(neighbor, document, of) for neighbor in neighbors),
     ]
@@ -59,16 +69,28 @@ def mark_of(text: str) -> str:
 
 def _announced(
     document: "Document", of: Sequence[links.Link], version: int
-) -> list[links.AnyNetwork]:
-    floating = [ipaddress.ip_network(address) for address in links.public_addresses(document)]
-    inside = [net for link in of if link.role == "internal" for net in links.connected(link)]
-    found: set[links.AnyNetwork] = {
-        net
-        for net in inside
-        if not net.is_link_local and (net.version == 6 or not document.enable_snat)
-    }
-    found.update(floating)
-    return sorted((net for net in found if net.version == version), key=_order)
+) -> dict[str, list[links.AnyNetwork]]:
+    """Return what is announced by its kind; a prefix is of one kind."""
+    public = links.public_addresses(document)
+    floating = {net for net in map(ipaddress.ip_network, public) if net.version == version}
+    scopes = {_scope(link, version) for link in of if link.role == "external"}
+    inside: dict[str, set[links.AnyNetwork]] = {_IN_SCOPE: set(), _OTHER: set()}
+    for link in (link for link in of if link.role == "internal"):
+        scope = _scope(link, version)
+        in_scope = bool(scope) and scope in scopes
+        if in_scope or (scope in scopes and (version == 6 or not document.enable_snat)):
+            inside[_IN_SCOPE if in_scope else _OTHER].update(_prefixes(link, version))
+    inside[_OTHER] -= inside[_IN_SCOPE]
+    found = {_FLOATING: floating} | {kind: nets - floating for kind, nets in inside.items()}
+    return {kind: sorted(nets, key=_order) for kind, nets in found.items()}
+
+
+def _scope(link: links.Link, version: int) -> str:
+    return link.network.address_scope4 if version == 4 else link.network.address_scope6
+
+
+def _prefixes(link: links.Link, version: int) -> list[links.AnyNetwork]:
+    return [n for n in links.connected(link) if n.version == version and not n.is_link_local]
 
 
 def _router_id(document: "Document", of: Sequence[links.Link]) -> str:
@@ -87,9 +109,22 @@ def _bfd(neighbors: Iterable["BgpNeighbor"], of: Sequence[links.Link]) -> list[s
     return [f"protocol bfd {{ {inside} }}"] if devices else []
 
 
-def _static(version: int, networks: Iterable[links.AnyNetwork]) -> str:
+def _static(name: str, version: int, networks: Iterable[links.AnyNetwork]) -> str:
     routes = "".join(f"\troute {net} blackhole;\n" for net in networks)
-    return f"protocol static announced{version} {{\n\tipv{version};\n{routes}}}"
+    return f"protocol static {name} {{\n\tipv{version};\n{routes}}}"
+
+
+def _told(neighbor: "BgpNeighbor", version: int) -> str:
+    """Return which of our routes a neighbour hears of."""
+    networks = {"reachable": (_IN_SCOPE, _OTHER), "in-scope": (_IN_SCOPE,), "none": ()}
+    kinds = (
+        *((_FLOATING,) if neighbor.announce_floating_ips else ()),
+        *networks[neighbor.announce_networks],
+    )
+    if len(kinds) == len(_KINDS):
+        return "where source = RTS_STATIC"
+    names = " || ".join(f'proto = "{kind}{version}"' for kind in kinds)
+    return f"where {names}" if names else "none"
 
 
 def _kernel(version: int) -> str:
@@ -101,16 +136,17 @@ def _session(neighbor: "BgpNeighbor", document: "Document", of: Sequence[links.L
     address = ipaddress.ip_address(neighbor.address)
     link, own = _local(neighbor, of)
     asn = document.neighbor_asn if neighbor.asn is None else neighbor.asn
+    own_asn = document.asn if neighbor.local_asn is None else neighbor.local_asn
     password = f'\tpassword "{neighbor.password}";\n' if neighbor.password else ""
     return (
         f"protocol bgp peer_{address.packed.hex()} {{\n"
-        f"\tlocal {own} as {document.asn};\n\tneighbor {address} as {asn};\n"
+        f"\tlocal {own} as {own_asn};\n\tneighbor {address} as {asn};\n"
         f'\tinterface "{link.device}";\n\tdirect;\n{password}'
         f"\tconnect delay time 1; connect retry time 5; error wait time 1, 30;\n"
         f"\tbfd {'on' if neighbor.bfd else 'off'};\n"
         f"\tipv{address.version} {{\n\t\timport {_accepted(neighbor, address.version, of)};\n"
         f"\t\timport limit {LEARNED_AT_MOST} action block;\n"
-        f"\t\texport where source = RTS_STATIC;\n\t\tnext hop self;\n\t}};\n}}"
+        f"\t\texport {_told(neighbor, address.version)};\n\t\tnext hop self;\n\t}};\n}}"
     )
 
 

@@ -47,7 +47,7 @@ class Site:
     metadata_secret: str = ""
     dns_forwarders: tuple[str, ...] = ()
     dns_domain: str = ""
-    bgp: bgp_sessions.Policy | None = None
+    bgp: bgp_sessions.Policy = field(default_factory=bgp_sessions.Policy)
     proxy_ndp: bool = False
     flow_offload: bool = False
     functions: tuple[Function, ...] = ()
@@ -88,9 +88,9 @@ def build(
             flow_offload=site.flow_offload,
             dns_forwarders=site.dns_forwarders,
             dns_domain=site.dns_domain,
-            asn=site.bgp.asn if site.bgp else 64512,
-            neighbor_asn=site.bgp.neighbor_asn if site.bgp else 64512,
-            bgp=bgp_sessions.sessions(site.bgp, external),
+            asn=site.bgp.asn,
+            neighbor_asn=site.bgp.neighbor_asn,
+            bgp=bgp_sessions.sessions(site.bgp, external, router.bgp_speakers),
             functions=sections(router, site.functions) if active else {},
             ha_resource=pair is not None,
             ha_config=pair,
