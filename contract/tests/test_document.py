@@ -1,5 +1,6 @@
 """The document: what is accepted, what is refused and where, and when two digests are equal."""
 
+import ipaddress
 import json
 import random
 
@@ -186,6 +187,13 @@ REFUSED = [
     ),
     ("networks.1.interface.addresses.0", "192.168.0.1/24", "$.networks[2].interface.addresses[0]"),
     ("floating_ips.0.fixed_ip", "2001:db8::1", "$.floating_ips[0].fixed_ip"),
+    ("floating_ips.0.fixed_ip", "10.0.0.5\n", "$.floating_ips[0].fixed_ip"),
+    ("floating_ips.0.fixed_ip", "10.0.0.5\0", "$.floating_ips[0].fixed_ip"),
+    ("floating_ips.0.fixed_ip", "10.0.0.05", "$.floating_ips[0].fixed_ip"),
+    ("floating_ips.0.floating_ip", "", "$.floating_ips[0].floating_ip"),
+    ("floating_ips.0.floating_ip", "203.0.113.7 }", "$.floating_ips[0].floating_ip"),
+    ("floating_ips.0.floating_ip", "\u0661.2.3.4", "$.floating_ips[0].floating_ip"),
+    ("floating_ips.0.floating_ip", "1" * 9000, "$.floating_ips[0].floating_ip"),
     ("default_v4_gateway", "fe80::1", "$.default_v4_gateway"),
     ("static_routes", [["10.0.0.0/8", "fe80::1"]], "$.static_routes[0][1]"),
     ("dns_forwarders", ["1.2.3"], "$.dns_forwarders[0]"),
@@ -303,6 +311,15 @@ def test_no_accepted_text_holds_a_line_break(text: str) -> None:
     except ContractError:
         return
     assert len(document.networks[2].name.splitlines()) <= 1
+
+
+@given(st.text())
+def test_a_floating_ip_is_spelled_in_one_way(text: str) -> None:
+    try:
+        document = contract.parse(changed("floating_ips.0.floating_ip", text))
+    except ContractError:
+        return
+    assert document.floating_ips[0].floating_ip == str(ipaddress.IPv4Address(text))
 
 
 def paired(**keys: object) -> dict[str, object]:

@@ -255,7 +255,7 @@ def _are_ipv4(texts: list[str]) -> bool:
     try:
         for text in texts:
             socket.inet_pton(socket.AF_INET, text)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: an embedded zero
         return False
     return True
 

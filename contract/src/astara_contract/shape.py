@@ -24,6 +24,7 @@ from astara_contract.types import (
     Identifier,
     InterfaceAddress,
     InterfaceName,
+    Ipv4Address,
     MacAddress,
     Mtu,
     NetworkType,
@@ -137,8 +138,8 @@ class Network(_Part, frozen=True):
 class FloatingIP(_Part, frozen=True, omit_defaults=True):
     """One to one NAT of `floating_ip` to `fixed_ip` (IPv4)."""
 
-    floating_ip: Address
-    fixed_ip: Address
+    floating_ip: Ipv4Address
+    fixed_ip: Ipv4Address
 
 
 class PortForwarding(_Part, frozen=True, omit_defaults=True):

@@ -37,6 +37,16 @@ Address = Annotated[
     str,
     Meta(pattern=r"^[0-9A-Fa-f:.]{2,45}$(?!\n)", description="IPv4 or IPv6 address."),
 ]
+Ipv4Address = Annotated[
+    str,
+    Meta(
+        max_length=15,
+        extra_json_schema={"pattern": r"^[0-9.]{7,15}$(?!\n)"},
+        description="IPv4 address.",
+    ),
+]
+"""Not held against its pattern: there may be thousands, and `rules` reads each one anyhow."""
+
 OptionalAddress = Annotated[
     str,
     Meta(pattern=r"^([0-9A-Fa-f:.]{2,45})?$(?!\n)", description="IPv4 or IPv6 address, or empty."),
