@@ -9,8 +9,7 @@ pipeline, under its lock.
 """
 
 import contextlib
-import functools
-import hashlib
+import dataclasses
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -25,29 +24,26 @@ from .drivers import base, registry
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Step:
     """A driver and what it is to bring about."""
 
-    def __init__(self, driver: registry.AnyDriver, desired: Any) -> None:
-        self.driver = driver
-        self.desired = desired
-
-    @functools.cached_property
-    def mark(self) -> bytes:
-        """The fingerprint of what is wanted."""
-        return fingerprint(self.desired)
+    driver: registry.AnyDriver
+    desired: Any
 
 
 class Stages:
-    """Remembers which plans are in effect, by fingerprint: the plans themselves may be large."""
+    """Remembers which plans are in effect. They may be large: of equal ones the first is kept, for
+    drivers may hold on to parts of it.
+    """
 
     def __init__(self) -> None:
-        self._in_effect: dict[str, bytes] = {}
+        self._in_effect: dict[str, Any] = {}
 
     def check(self, step: Step) -> None:
         """Have the tool check the plan, unless exactly this plan is in effect."""
         with blamed_on(step.driver):
-            if self._in_effect.get(step.driver.name) != step.mark:
+            if not self._is_in_effect(step):
                 step.driver.check(step.desired)
 
     def apply(self, step: Step) -> bool:
@@ -59,7 +55,7 @@ class Stages:
                 self._in_effect.pop(driver.name, None)
                 driver.apply(change)
                 return True
-            self._in_effect[driver.name] = step.mark
+            self._remember(step)
         return False
 
     def differences(self, step: Step) -> tuple[str, ...]:
@@ -73,7 +69,15 @@ class Stages:
         """See that the plan is in effect."""
         with blamed_on(step.driver):
             step.driver.verify(step.desired)
-            self._in_effect[step.driver.name] = step.mark
+            self._remember(step)
+
+    def _is_in_effect(self, step: Step) -> bool:
+        name = step.driver.name
+        return bool(name in self._in_effect and self._in_effect[name] == step.desired)
+
+    def _remember(self, step: Step) -> None:
+        if not self._is_in_effect(step):
+            self._in_effect[step.driver.name] = step.desired
 
 
 def plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:
@@ -118,12 +122,6 @@ def unplugged(document: contract.Document, present: base.Facts) -> dict[str, tup
         if present.find(n.interface) is None
     )
     return {"interfaces": lines}
-
-
-def fingerprint(desired: Any) -> bytes:
-    """Return a few bytes that differ for plans that differ."""
-    text = msgspec.json.encode(desired, enc_hook=str, order="deterministic")
-    return hashlib.sha256(text).digest()
 
 
 @contextlib.contextmanager
