@@ -95,8 +95,8 @@ def public_addresses(document: "Document") -> tuple[str, ...]:
     """Return the floating IPs, each once: those that lead to a machine, and those whose ports
     do.
     """
-    whole = (item.floating_ip for item in document.floating_ips)
-    by_port = (item.floating_ip for item in document.port_forwardings)
+    whole = [item.floating_ip for item in document.floating_ips]
+    by_port = [item.floating_ip for item in document.port_forwardings]
     return tuple(dict.fromkeys((*whole, *by_port)))
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import ipaddress
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from .. import base, limits, links
@@ -41,8 +41,8 @@ def elements(
     needs: base.Openings = base.NO_OPENINGS,
 ) -> dict[str, frozenset[str]]:
     """Return the wanted elements of every set and map of the skeleton."""
-    wanted: defaultdict[str, set[str]] = defaultdict(set)
-    for part in (
+    parts: defaultdict[str, list[Set[str]]] = defaultdict(list)
+    for found in (
         _management(of, management),
         _zones(of),
         _own_addresses(of),
@@ -56,13 +56,10 @@ def elements(
         _bgp(document),
         openings.elements(needs),
     ):
-        for name, items in part.items():
-            wanted[name].update(items)
-    names = (*skeleton.SETS, *skeleton.MAPS)
-    # Equal ones are one object: some hold every floating IP, and they are kept.
-    pool: dict[frozenset[str], frozenset[str]] = {}
-    whole = {name: frozenset(wanted[name]) for name in names}
-    return {name: pool.setdefault(found, found) for name, found in whole.items()}
+        for name, items in found.items():
+            if items:
+                parts[name].append(items)
+    return {name: _joined(parts[name]) for name in (*skeleton.SETS, *skeleton.MAPS)}
 
 
 def parse_listing(listing: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -77,6 +74,11 @@ def parse_listing(listing: Mapping[str, Any]) -> dict[str, frozenset[str]]:
                 _listed(element, kinds) for element in described.get("elem", ())
             )
     return found
+
+
+def _joined(parts: Sequence[Set[str]]) -> frozenset[str]:
+    """Join parts; a single one is not copied: some hold every floating IP, and they are kept."""
+    return frozenset(parts[0]) if len(parts) == 1 else frozenset().union(*parts)
 
 
 def key_of(element: str) -> str:
@@ -151,20 +153,20 @@ def _sources(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[
     return found
 
 
-def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, set[str]]:
+def _translation(document: "Document", of: tuple[links.Link, ...]) -> dict[str, Set[str]]:
     external = [link for link in of if link.role == "external"]
     internal = [link for link in of if link.role == "internal"]
     floating = document.floating_ips
-    first: dict[str, str] = {}
-    for item in floating:
+    seen_as = {item.fixed_ip: item.floating_ip for item in floating}
+    if len(seen_as) < len(floating):
         # Of several floating IPs of one address, the lowest is the one it is seen as outside.
-        other = first.setdefault(item.fixed_ip, item.floating_ip)
-        if other != item.floating_ip:
-            first[item.fixed_ip] = min(other, item.floating_ip, key=_number)
-    found = {
-        "floating_to_fixed": {f"{item.floating_ip} : {item.fixed_ip}" for item in floating},
-        "fixed_to_floating": {f"{fixed} : {public}" for fixed, public in first.items()},
-        **{name: set(links.public_addresses(document)) for name in _PUBLIC},
+        highest_first = sorted(floating, key=lambda item: _number(item.floating_ip), reverse=True)
+        seen_as = {item.fixed_ip: item.floating_ip for item in highest_first}
+    public = frozenset(links.public_addresses(document))
+    found: dict[str, Set[str]] = {
+        "floating_to_fixed": frozenset([f"{x.floating_ip} : {x.fixed_ip}" for x in floating]),
+        "fixed_to_floating": frozenset([f"{fixed} : {own}" for fixed, own in seen_as.items()]),
+        **dict.fromkeys(_PUBLIC, public),
     }
     if document.enable_snat:
         found["snat_address"] = {
