@@ -65,6 +65,13 @@ def test_secrets_are_not_shown(router):
     assert state.stat().st_mode & 0o077 == 0
 
 
+def test_sender_of_a_document_need_not_get_it_back(router):
+    code, answer = router.try_push(router.good, Prefer="return=minimal")
+    assert code == 200
+    assert answer["configuration"] is None
+    assert answer["digest"] == router.get("/v1/status")["digest"]
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [

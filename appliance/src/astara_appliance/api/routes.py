@@ -23,7 +23,9 @@ LOG = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Some 40,000 ports; what JSON unfolds to in memory is a multiple."""
 
-LARGE_ANSWER = 256 * 1024
+LARGE = 64 * 1024
+"""Bytes of a request or an answer that may have used much memory."""
+
 _SEE_LOG = "See the agent's log on the appliance."
 
 
@@ -37,6 +39,7 @@ def build_app(parts: views.Parts) -> flask.Flask:
         name = operation.view.__name__
         app.add_url_rule(rule, name, _answering(operation, parts), methods=[operation.method])
     app.add_url_rule("/v1/openapi.json", "openapi", _openapi, methods=["GET"])
+    app.after_request(_give_back_after_much)
     _add_error_handlers(app)
     return app
 
@@ -48,12 +51,18 @@ def _answering(
         with logs.traced(flask.request.headers.get("traceparent", "")):
             told = operation.view(parts, **path)
         body = told if isinstance(told, str) else msgspec.json.encode(told)
-        response = flask.Response(body, content_type=operation.media)
-        if len(body) > LARGE_ANSWER:
-            response.call_on_close(memory.give_back)
-        return response
+        return flask.Response(body, content_type=operation.media)
 
     return answer
+
+
+def _give_back_after_much(response: flask.Response) -> flask.Response:
+    """Return memory once the answer is out: who waits for it shall not wait for that."""
+    told = 0 if flask.request.method == "GET" else LARGE  # a body may come without its length
+    sent = flask.request.content_length
+    if max(told if sent is None else sent, response.content_length or 0) >= LARGE:
+        response.call_on_close(memory.give_back)
+    return response
 
 
 def _openapi() -> flask.Response:

@@ -24,7 +24,7 @@ from astara_contract import tls as contract_tls
 from .. import facts, inventory, ledger, metrics, pipeline, stats, store, watch
 from ..metadata_proxy import settings
 from ..pair import role
-from ..system import files, memory, process, tls
+from ..system import files, process, tls
 from ..system.paths import Paths
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ _ADDITIONS = contract.additions()
 
 LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
+PREFER_HEADER, MINIMAL = "Prefer", "return=minimal"  # RFC 7240
 JSON = "application/json"
 _Told = TypeVar("_Told")
 
@@ -132,12 +133,10 @@ def show_config(parts: Parts) -> status.ConfigBody:
 def put_config(parts: Parts) -> status.ConfigBody:
     """Bring a document into effect."""
     body = _json_body()
-    epoch, confirm_within_s = _epoch(), _confirm_within_s()
-    try:
-        parts.line.put(body, epoch, confirm_within_s=confirm_within_s)
-    finally:
-        memory.give_back()
+    committed = parts.line.put(body, _epoch(), confirm_within_s=_confirm_within_s())
     parts.watch.document_changed()
+    if MINIMAL in flask.request.headers.get(PREFER_HEADER, ""):
+        return status.ConfigBody(None, committed.digest, _trial(parts.line))
     return show_config(parts)
 
 

@@ -93,7 +93,8 @@ class _Push:
     @property
     def headers(self) -> dict[str, str]:
         epoch = {} if self.epoch is None else {"Astara-Epoch": str(self.epoch)}
-        return {"Content-Type": "application/json", **epoch}
+        # What is sent need not come back (RFC 7240): it may be a document of a megabyte.
+        return {"Content-Type": "application/json", "Prefer": "return=minimal", **epoch}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
