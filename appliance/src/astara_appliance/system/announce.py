@@ -8,13 +8,13 @@ than a second, a request is not. The kernel's arp_notify does not do it on an ad
 by the interfaces driver.
 """
 
-import dataclasses
 import ipaddress
 import logging
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .. import clock
 
@@ -23,6 +23,9 @@ LOG = logging.getLogger(__name__)
 REPEAT_AFTER_S: tuple[float, ...] = (0.2, 1.0, 3.0)
 AT_ONCE = 256
 """So many are sent before `announce` returns; thousands would hold a push up."""
+
+PAUSE_S = 0.01
+"""After each further so many: neighbours and our own processor have other things to do."""
 
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_IPV6 = 0x86DD
@@ -33,8 +36,7 @@ _TARGET_LINK_LAYER_ADDRESS = 2
 _ALL_NODES = ipaddress.IPv6Address("ff02::1")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """An address that now lives on `device` with `mac`."""
 
     device: str
@@ -45,10 +47,9 @@ class Announcement:
 def frame(announcement: Announcement) -> bytes:
     """Return the Ethernet frame that announces an address."""
     mac = bytes.fromhex(announcement.mac.replace(":", ""))
-    address = ipaddress.ip_address(announcement.address)
-    if isinstance(address, ipaddress.IPv4Address):
-        return _arp_request(mac, address)
-    return _neighbour_advertisement(mac, address)
+    if ":" in announcement.address:
+        return _neighbour_advertisement(mac, ipaddress.IPv6Address(announcement.address))
+    return _arp_request(mac, socket.inet_pton(socket.AF_INET, announcement.address))
 
 
 class Announcer:
@@ -72,15 +73,17 @@ class Announcer:
         # One socket for all, closed here: the kernel waits for its readers then, some ten
         # milliseconds or more.
         with raw:
-            _send(raw, announcements[AT_ONCE:])
             begun = clock.monotonic()
+            _send(raw, announcements[AT_ONCE:])
             for moment in self._moments:
                 clock.sleep(max(0.0, begun + moment - clock.monotonic()))
                 _send(raw, announcements)
 
 
-def _send(raw: socket.socket, announcements: Iterable[Announcement]) -> None:
-    for item in announcements:
+def _send(raw: socket.socket, announcements: Sequence[Announcement]) -> None:
+    for at, item in enumerate(announcements):
+        if at and at % AT_ONCE == 0:
+            clock.sleep(PAUSE_S)
         try:
             raw.sendto(frame(item), (item.device, 0))
         except OSError as error:
@@ -92,10 +95,10 @@ def _send(raw: socket.socket, announcements: Iterable[Announcement]) -> None:
             )
 
 
-def _arp_request(mac: bytes, address: ipaddress.IPv4Address) -> bytes:
+def _arp_request(mac: bytes, address: bytes) -> bytes:
     header = b"\xff" * 6 + mac + struct.pack("!H", _ETHERTYPE_ARP)
     request = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
-    return header + request + mac + address.packed + bytes(6) + address.packed
+    return header + request + mac + address + bytes(6) + address
 
 
 def _neighbour_advertisement(mac: bytes, address: ipaddress.IPv6Address) -> bytes:
