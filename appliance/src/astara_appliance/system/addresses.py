@@ -7,7 +7,6 @@ RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR. Called by `netlink`, which turns what 
 into its own error, and by the interfaces driver.
 """
 
-import contextlib
 import dataclasses
 import errno
 import ipaddress
@@ -16,15 +15,13 @@ import struct
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+from . import rtnetlink
+
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
-_ATTRIBUTE = struct.Struct("=HH")
 _TYPICAL = struct.Struct("=BBBBIHH4sHH4s")  # an IPv4 address as the kernel lists it
 _LIFETIMES = struct.Struct("=IIII")  # ifa_cacheinfo: preferred, valid, created, updated
-_DATA = _HEADER.size + _ADDRESS.size
-_ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
-_REQUEST, _ACK, _INTERRUPTED = 0x1, 0x4, 0x10
-_CREATE_EXCLUSIVELY, _DUMP = 0x600, 0x300
+_NEW, _DELETE, _GET = 20, 21, 22
+_CREATE_EXCLUSIVELY = 0x600
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 4, 6, 8
 _NODAD = 0x02
 _FOREVER = 0xFFFFFFFF
@@ -32,9 +29,6 @@ _SINGLE = "/32"
 _SINGLE_IPV4 = struct.Struct("=BBBBIHH4sHH4s")  # ifaddrmsg, IFA_LOCAL, IFA_ADDRESS
 _TOLD_OF_IPV4 = 0x10  # RTMGRP_IPV4_IFADDR
 _TOGETHER = 128  # requests in one send: their answers fit the receive buffer
-_RECEIVED = 1 << 17
-_TIMEOUT_S = 10.0
-_DUMP_ATTEMPTS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +67,11 @@ class Book:
             self._begin()
         return _frozen(self._found), _frozen(_listed(socket.AF_INET6))
 
+    def forget(self) -> None:
+        """Stop listening until the next read: to list is cheaper than to hear of thousands."""
+        self._close()
+        self._told = None
+
     def _begin(self) -> None:
         self._close()
         # Listens first, so that nothing is missed; what is heard twice does no harm.
@@ -87,14 +86,14 @@ class Book:
         """Take in what the kernel has told; False if it told more than there was room for."""
         while True:
             try:
-                received = told.recv(_RECEIVED)
+                received = told.recv(rtnetlink.RECEIVED)
             except BlockingIOError:
                 return True
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
                 return False
-            for kind, _, data in _messages(received):
+            for kind, _, data in rtnetlink.messages(received):
                 if kind == _NEW:
                     _note(data, self._found)
                 elif kind == _DELETE:
@@ -119,41 +118,15 @@ def remove(index: int, addresses: Sequence[str]) -> Refusal | None:
     return _ask(_DELETE, 0, requests, errno.EADDRNOTAVAIL)
 
 
-@contextlib.contextmanager
-def _opened() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
-        route.settimeout(_TIMEOUT_S)
-        route.bind((0, 0))
-        yield route
-
-
 def _frozen(found: Mapping[int, set[str]]) -> dict[int, frozenset[str]]:
     return {index: frozenset(texts) for index, texts in found.items()}
 
 
 def _listed(family: int) -> dict[int, set[str]]:
-    with _opened() as route:
-        for _ in range(_DUMP_ATTEMPTS):
-            found: dict[int, set[str]] = {}
-            if _dumped(route, family, found):
-                return found
-    raise OSError(errno.EINTR, "addresses changed each time they were listed")
-
-
-def _dumped(route: socket.socket, family: int, found: dict[int, set[str]]) -> bool:
-    """List once into `found`; return whether nothing changed meanwhile."""
-    asked = _HEADER.pack(_DATA, _GET, _REQUEST | _DUMP, 1, 0)
-    route.send(asked + _ADDRESS.pack(family, 0, 0, 0, 0))
-    whole = True
-    while True:
-        for kind, flags, data in _messages(route.recv(_RECEIVED)):
-            whole = whole and not flags & _INTERRUPTED
-            if kind == _DONE:
-                return whole
-            if kind == _ERROR:
-                raise OSError(-struct.unpack_from("=i", data)[0], "kernel lists no addresses")
-            if kind == _NEW:
-                _note(data, found)
+    found: dict[int, set[str]] = {}
+    for data in rtnetlink.listed(_GET, _ADDRESS.pack(family, 0, 0, 0, 0)):
+        _note(data, found)
+    return found
 
 
 def _note(data: bytes, found: dict[int, set[str]]) -> None:
@@ -184,48 +157,41 @@ def _own_address(data: bytes) -> bytes:
     """Return our end's address, empty if there is none: on a point-to-point device the other
     end's is in IFA_ADDRESS.
     """
-    values, at = {}, _ADDRESS.size
-    while at + _ATTRIBUTE.size <= len(data):
-        size, kind = _ATTRIBUTE.unpack_from(data, at)
-        values[kind] = data[at + _ATTRIBUTE.size : at + size]
-        at += max((size + 3) & ~3, _ATTRIBUTE.size)
+    values = rtnetlink.attributes(data, _ADDRESS.size)
     return values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS, b"")
-
-
-def _messages(received: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(received):
-        length, kind, flags, _, _ = _HEADER.unpack_from(received, at)
-        yield kind, flags, received[at + _HEADER.size : at + length]
-        at += max((length + 3) & ~3, _HEADER.size)
 
 
 def _ask(kind: int, flags: int, requests: Mapping[str, bytes], tolerated: int) -> Refusal | None:
     names, refused = list(requests), None
-    with _opened() as route:
+    with rtnetlink.opened() as route:
         for begin in range(0, len(names), _TOGETHER):
             part = names[begin : begin + _TOGETHER]
-            route.send(
-                b"".join(
-                    _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _ACK | flags, at, 0)
-                    + body
-                    for at, body in enumerate(requests[name] for name in part)
-                )
-            )
-            for at, code in _answers(route, len(part)):
+            bodies = [requests[name] for name in part]
+            route.send(b"".join(_framed(kind, flags, bodies)))
+            for at, code in _answers(route, len(part) - 1):
                 if code not in (0, tolerated) and refused is None:
                     refused = Refusal(part[at], code)
     return refused
 
 
-def _answers(route: socket.socket, count: int) -> Iterator[tuple[int, int]]:
-    """Yield (sequence number, errno) of `count` acknowledgements."""
-    while count:
-        for kind, _, data in _messages(route.recv(_RECEIVED)):
-            if kind == _ERROR:
+def _framed(kind: int, flags: int, bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield requests. Only the last one wants an answer: the kernel tells errors in any case, and
+    in the order of the requests.
+    """
+    size, last = rtnetlink.HEADER.size, len(bodies) - 1
+    for at, body in enumerate(bodies):
+        asked = rtnetlink.REQUEST | flags | (rtnetlink.ACK if at == last else 0)
+        yield rtnetlink.HEADER.pack(size + len(body), kind, asked, at, 0) + body
+
+
+def _answers(route: socket.socket, last: int) -> Iterator[tuple[int, int]]:
+    """Yield (sequence number, errno) of what was told up to the answer to the last request."""
+    sequence = -1
+    while sequence != last:
+        for kind, _, data in rtnetlink.messages(route.recv(rtnetlink.RECEIVED)):
+            if kind == rtnetlink.ERROR:
                 code, _, _, _, sequence, _ = struct.unpack_from("=iIHHII", data)
                 yield sequence, -code
-                count -= 1
 
 
 def _new(index: int, address: str, deprecated: bool) -> bytes:
@@ -234,11 +200,11 @@ def _new(index: int, address: str, deprecated: bool) -> bytes:
     parsed = ipaddress.ip_interface(address)
     body = _body(index, parsed)
     if isinstance(parsed, ipaddress.IPv6Interface):
-        body += _attribute(_IFA_FLAGS, struct.pack("=I", _NODAD))
+        body += rtnetlink.attribute(_IFA_FLAGS, struct.pack("=I", _NODAD))
         if deprecated:
-            body += _attribute(_IFA_CACHEINFO, _LIFETIMES.pack(0, _FOREVER, 0, 0))
+            body += rtnetlink.attribute(_IFA_CACHEINFO, _LIFETIMES.pack(0, _FOREVER, 0, 0))
     elif parsed.network.prefixlen < 31:
-        body += _attribute(_IFA_BROADCAST, parsed.network.broadcast_address.packed)
+        body += rtnetlink.attribute(_IFA_BROADCAST, parsed.network.broadcast_address.packed)
     return body
 
 
@@ -259,9 +225,5 @@ def _body(index: int, parsed: ipaddress.IPv4Interface | ipaddress.IPv6Interface)
     family = socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
     packed = parsed.ip.packed
     head = _ADDRESS.pack(family, parsed.network.prefixlen, 0, 0, index)
-    return head + _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    """Lengths of all our values are multiples of four: no padding."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+    ends = (rtnetlink.attribute(kind, packed) for kind in (_IFA_LOCAL, _IFA_ADDRESS))
+    return head + b"".join(ends)

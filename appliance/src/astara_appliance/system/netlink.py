@@ -1,28 +1,33 @@
 """Links, addresses and routes of our network namespace, as plain values.
 
-The only module that knows pyroute2; addresses, of which there may be thousands, go by `addresses`
-instead. It decides nothing: each function is one kernel request, and
+The only module that knows pyroute2, by which links and routes are changed; lists go by
+`rtnetlink`, addresses by `addresses`. It decides nothing: each function is one kernel request, and
 what the kernel refuses comes back as `NetlinkRefused` that says what was asked. Called by facts,
-the interfaces and the routes driver and astara-configure-management.
+drivers and astara-configure-management.
 """
 
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import addresses
+from . import addresses, rtnetlink
 from .pyroute import IPRoute, NetlinkError, rtmsg
 
-_SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
-_DUMP_ROUTES = struct.Struct("=IHHIIBBBBBBBBI")  # nlmsghdr and rtmsg
-_NLMSG_ERROR, _NLMSG_DONE, _RTM_GETROUTE, _REQUEST_DUMP = 2, 3, 26, 0x301
-_DUMP_TIMEOUT_S = 10.0
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
+_DISCIPLINE = struct.Struct("=BxxxiIII")  # tcmsg: family, index, handle, parent, info
+_GET_LINK, _NEW_ROUTE, _GET_ROUTE, _GET_NEIGHBOUR, _GET_DISCIPLINE = 18, 24, 26, 30, 38
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_INFO_KIND = 1, 3, 4, 18, 1
+_NDA_DST, _NTF_PROXY = 1, 0x08
+_TCA_KIND, _TC_H_ROOT = 1, 0xFFFFFFFF
 _ARPHRD_ETHER = 1
 _IFF_UP = 1
 _RT_TABLE_MAIN = 254
@@ -108,15 +113,30 @@ class InstalledRoute:
     """RTN_UNICAST, RTN_BLACKHOLE..."""
 
 
-class Netlink:
-    """An open netlink socket; use `opened()`."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Discipline:
+    """The root queueing discipline of a device."""
 
-    def __init__(self, ipr: Any) -> None:
-        self._ipr = ipr
+    device: str
+    kind: str
+    handle: int
+
+
+class Netlink:
+    """A way to the kernel for a few requests of one thread; use `opened()`."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+
+    @functools.cached_property
+    def _ipr(self) -> Any:
+        # Not before it is needed, which it rarely is.
+        return self._stack.enter_context(IPRoute())
 
     def links(self) -> tuple[Link, ...]:
         """Return the NICs in kernel order: Ethernet devices not built on top of others."""
-        return tuple(_link(message) for message in self._ipr.get_links() if _is_nic(message))
+        found = (_link(data) for data in _devices())
+        return tuple(link for link in found if link is not None)
 
     def addresses(self) -> dict[int, frozenset[str]]:
         """Return the addresses ("192.0.2.1/24") of every device by its index."""
@@ -156,13 +176,33 @@ class Netlink:
 
     def routes(self) -> tuple[InstalledRoute, ...]:
         """Return the routes of the main table, whoever installed them."""
-        links = self._ipr.get_links()
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
+        names = _names()
         return tuple(
             _installed(message, names)
             for family in (socket.AF_INET, socket.AF_INET6)
             for message in _main_table(family)
         )
+
+    def proxied(self) -> frozenset[tuple[str, str]]:
+        """Return (device, address) of the neighbours in whose place we answer over IPv6."""
+        names, found = _names(), set()
+        asked = _NEIGHBOUR.pack(socket.AF_INET6, 0, 0, _NTF_PROXY, 0)
+        for data in rtnetlink.listed(_GET_NEIGHBOUR, asked):
+            _, index, _, _, _ = _NEIGHBOUR.unpack_from(data)
+            packed = rtnetlink.attributes(data, _NEIGHBOUR.size).get(_NDA_DST, b"")
+            if index in names and len(packed) == 16:
+                found.add((names[index], socket.inet_ntop(socket.AF_INET6, packed)))
+        return frozenset(found)
+
+    def disciplines(self) -> tuple[Discipline, ...]:
+        """Return the root queueing disciplines that are not the devices' own."""
+        names, found = _names(), []
+        for data in rtnetlink.listed(_GET_DISCIPLINE, _DISCIPLINE.pack(0, 0, 0, 0, 0)):
+            _, index, handle, parent, _ = _DISCIPLINE.unpack_from(data)
+            if parent == _TC_H_ROOT and index in names and handle:
+                kind = _text(rtnetlink.attributes(data, _DISCIPLINE.size).get(_TCA_KIND, b""))
+                found.append(Discipline(names[index], kind, handle >> 16))
+        return tuple(found)
 
     def replace_route(self, route: Route, protocol: int, metric: int) -> None:
         """Install `route`, in the place of ours for the same destination if there is one."""
@@ -200,11 +240,9 @@ class Netlink:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Netlink]:
-    """Open a netlink socket for a few requests of one thread."""
-    # Strictly checked, the kernel itself leaves out routes of other tables: each floating IP has
-    # one in the local table.
-    with IPRoute(strict_check=True) as ipr:
-        yield Netlink(ipr)
+    """Give a few requests of one thread a way to the kernel."""
+    with contextlib.ExitStack() as stack:
+        yield Netlink(stack)
 
 
 @contextlib.contextmanager
@@ -217,45 +255,51 @@ def _refusal(what: str, tolerate: int = 0) -> Iterator[None]:
 
 
 def _main_table(family: int) -> Iterator[Any]:
-    """List the main table alone: each floating IP has a route in the local one, and pyroute2 would
-    have the kernel send all tables and decode every route of them.
-    """
-    size = _DUMP_ROUTES.size
-    header = (size, _RTM_GETROUTE, _REQUEST_DUMP, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
-        kernel.settimeout(_DUMP_TIMEOUT_S)
-        kernel.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
-        kernel.send(_DUMP_ROUTES.pack(*header, family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0))
-        while True:
-            received, at = kernel.recv(1 << 17), 0
-            while at < len(received):
-                length, kind, _, _, _ = _HEADER.unpack_from(received, at)
-                if kind == _NLMSG_DONE:
-                    return
-                if kind == _NLMSG_ERROR:
-                    (code,) = struct.unpack_from("=i", received, at + _HEADER.size)
-                    if -code == errno.ENOENT:  # the family has no such table yet
-                        return
-                    raise NetlinkRefused("a list of routes", -code)
-                message = rtmsg.rtmsg(received[at : at + length])
-                message.decode()
-                yield message
-                at += (length + 3) & ~3
+    """List the main table alone: each floating IP has a route in the local one."""
+    asked = _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0)
+    try:
+        listed = rtnetlink.listed(_GET_ROUTE, asked)
+    except OSError as error:
+        if error.errno == errno.ENOENT:  # the family has no such table yet
+            return
+        raise NetlinkRefused("a list of routes", error.errno or errno.EIO) from error
+    for data in listed:
+        head = rtnetlink.HEADER.pack(rtnetlink.HEADER.size + len(data), _NEW_ROUTE, 0, 0, 0)
+        message = rtmsg.rtmsg(head + data)
+        message.decode()
+        yield message
 
 
-def _is_nic(message: Any) -> bool:
-    kind = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
-    return message["ifi_type"] == _ARPHRD_ETHER and kind not in _STACKED
+def _devices() -> list[bytes]:
+    return rtnetlink.listed(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0))
 
 
-def _link(message: Any) -> Link:
+def _names() -> dict[int, str]:
+    """Return the names of all devices by index."""
+    return {
+        _LINK.unpack_from(data)[2]: _text(rtnetlink.attributes(data, _LINK.size)[_IFLA_IFNAME])
+        for data in _devices()
+    }
+
+
+def _link(data: bytes) -> Link | None:
+    """Return the device of a message, None if it is no NIC."""
+    _, kind, index, flags, _ = _LINK.unpack_from(data)
+    found = rtnetlink.attributes(data, _LINK.size)
+    info = rtnetlink.attributes(found.get(_IFLA_LINKINFO, b""))
+    if kind != _ARPHRD_ETHER or _text(info.get(_IFLA_INFO_KIND, b"")) in _STACKED:
+        return None
     return Link(
-        index=message["index"],
-        device=message.get_attr("IFLA_IFNAME"),
-        mac=message.get_attr("IFLA_ADDRESS").lower(),
-        mtu=message.get_attr("IFLA_MTU"),
-        up=bool(message["flags"] & _IFF_UP),
+        index=index,
+        device=_text(found[_IFLA_IFNAME]),
+        mac=found[_IFLA_ADDRESS].hex(":"),
+        mtu=int.from_bytes(found[_IFLA_MTU], sys.byteorder),
+        up=bool(flags & _IFF_UP),
     )
+
+
+def _text(value: bytes) -> str:
+    return value.partition(b"\0")[0].decode(errors="replace")
 
 
 def _route(message: Any, names: dict[int, str]) -> Route:

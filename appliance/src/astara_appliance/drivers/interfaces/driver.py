@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 
+_MANY = 500  # addresses that come or go at once
+
+
 class InterfacesDriver:
     """Links, addresses, kernel parameters."""
 
@@ -65,6 +68,8 @@ class InterfacesDriver:
 
     def apply(self, change: plan.Change) -> None:
         """Make the changes, host first, then NIC by NIC."""
+        if sum(len(link.add) + len(link.remove) for link in change.links) > _MANY:
+            self._book.forget()
         for key, value in change.sysctls:
             self._set(key, value)
         with netlink.opened() as kernel:

@@ -9,10 +9,9 @@ the pipeline.
 
 import dataclasses
 import ipaddress
-import json
 from typing import TYPE_CHECKING
 
-from ...system import process, sysctl
+from ...system import netlink, process, sysctl
 from .. import base, links
 
 if TYPE_CHECKING:
@@ -68,10 +67,9 @@ class NeighboursDriver:
 
     def observe(self) -> Answers:
         """Read entries and switches from the kernel."""
-        shown = process.run(["ip", "-json", "-6", "neighbour", "show", "proxy"]).stdout
-        entries = {(item["dev"], item["dst"]) for item in json.loads(shown or "[]")}
-        devices = sysctl.devices_with(_SWITCH, "1")
-        return Answers(devices, frozenset(entries))
+        with netlink.opened() as kernel:
+            entries = kernel.proxied()
+        return Answers(sysctl.devices_with(_SWITCH, "1"), entries)
 
     def diff(self, observed: Answers, desired: Answers) -> Change:
         """Compute what differs."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...system import files, process
+from ...system import files, netlink, process
 from .. import base, limits, links
 from . import plan
 
@@ -61,13 +61,10 @@ class QosDriver:
 
     def observe(self) -> Observed:
         """Read the classes of the devices that have our discipline."""
-        shown = json.loads(process.run(["tc", "-j", "qdisc", "show"]).stdout or "[]")
-        devices = [
-            item["dev"]
-            for item in shown
-            if item.get("root") and item["kind"] == "htb" and item["handle"] == _ROOT
-        ]
-        rates = {device: _rates(device) for device in devices}
+        with netlink.opened() as kernel:
+            shown = kernel.disciplines()
+        ours = [x.device for x in shown if (x.kind, f"{x.handle:x}") == ("htb", limits.CLASSES)]
+        rates = {device: _rates(device) for device in ours}
         return Observed(rates, _decode(files.read_file(self._record)))
 
     def diff(self, observed: Observed, desired: plan.Plan) -> Change:
