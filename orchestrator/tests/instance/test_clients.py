@@ -139,6 +139,16 @@ def test_a_creation_is_never_repeated(script, service):
     assert len(script.asked) == 1
 
 
+def test_a_clock_that_is_set_back_delays_nobody(service, script, monkeypatch):
+    real = time.time
+    naps = []
+    monkeypatch.setattr(time, "sleep", naps.append)
+    monkeypatch.setattr(time, "time", lambda: real() - 3 * 3600)
+    service.call("GET", "/v2.0/ports")
+    assert script.asked == [("GET", "/v2.0/ports", b"")]
+    assert naps == []
+
+
 def test_retry_after_is_respected_up_to_the_longest_pause(script, service, pauses):
     script.answers = [(429, {}, {"Retry-After": "60"}), (200, {})]
 

@@ -7,6 +7,7 @@ keystoneauth's Session is shared by the threads of a process (it locks its token
 expired is renewed by it.
 """
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,9 @@ T = TypeVar("T")
 _ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
 _READING = frozenset({"GET", "HEAD"})
 _HARMLESS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+# keystoneauth's own, even without a limit, sleeps until the wall clock is back where it was when
+# the adapter was made: a clock that is set back by hours would stop every thread for hours.
+_NO_LIMIT: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Service:
                 raise_exc=False,
                 timeout=self._patience.timeout_s,
                 headers=_headers(),
+                rate_semaphore=_NO_LIMIT,
             )
         except ksa.ClientException as error:
             metrics.SERVICE_FAILURES.labels(self._name).inc()
