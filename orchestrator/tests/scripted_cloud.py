@@ -53,10 +53,11 @@ class Cloud:
 
     def calls(self, resource_id=None, call=None):
         try:
-            lines = (self.root / "calls.jsonl").read_text().splitlines()
+            text = (self.root / "calls.jsonl").read_text()
         except FileNotFoundError:
             return []
-        found = [json.loads(line) for line in lines]
+        # The last line may be in the making, or be the half that a killed process left.
+        found = [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
         return [
             one
             for one in found

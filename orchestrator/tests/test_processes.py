@@ -6,6 +6,7 @@ The cloud is the scripted one, in a directory; everything else is what productio
 import os
 import signal
 import sys
+import time
 
 import pytest
 from scripted_node import Node, alive, wait_until
@@ -69,6 +70,43 @@ def test_a_hung_worker_holds_up_nobody_else(serving):
         wait_until(lambda: served <= set(serving.cloud.names("servers")), "they are booted again")
     finally:
         os.kill(victim, signal.SIGCONT)
+
+
+def test_a_worker_that_hangs_for_good_is_replaced_and_two_never_own_a_router(node):
+    for number in range(8):
+        node.cloud.router(f"r{number}", tenant=f"tenant-{number}")
+    node.configure(process_heartbeat_timeout=5)
+    node.start()
+    wait_until(lambda: len(node.applied()) == 8, "eight routers are configured")
+    victim, other = node.children("worker")
+    os.kill(victim, signal.SIGSTOP)
+    wait_until(lambda: not alive(victim), "it is ended")
+    wait_until(lambda: len(set(node.children("worker")) - {victim}) == 2, "it is replaced")
+    successor = max(set(node.children("worker")) - {other})
+    for number in range(8):
+        node.cloud.remove("servers", f"r{number}")
+    wait_until(lambda: len(node.applied()) == 8, "all are booted again")
+    calls = [one["pid"] for one in node.cloud.calls() if one["pid"] in (victim, successor)]
+    assert victim not in calls[calls.index(successor) :], "the old one was gone before"
+    assert "child.hung" in node.log.read_text()
+    assert other in node.children("worker"), "the other one was left alone"
+
+
+def test_a_node_that_slept_as_a_whole_loses_no_process(node):
+    node.configure(process_heartbeat_timeout=5)
+    node.cloud.router("r0", tenant="tenant-0")
+    process = node.start()
+    wait_until(lambda: len(node.applied()) == 1, "the router is configured")
+    before = node.children()
+    for pid in [process.pid, *before]:
+        os.kill(pid, signal.SIGSTOP)
+    woken = time.monotonic() + 12  # longer than a tick of the supervisor and their patience
+    wait_until(lambda: time.monotonic() > woken, "they have slept")
+    for pid in [process.pid, *before]:
+        os.kill(pid, signal.SIGCONT)
+    node.cloud.remove("servers", "r0")
+    wait_until(lambda: node.applied() == ["r0"], "it serves on")
+    assert node.children() == before
 
 
 def test_health_ticks_heal_a_server_that_vanished(serving):

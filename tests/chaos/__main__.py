@@ -1,7 +1,9 @@
 """Break a cloud at random and see it come right: `python tests/chaos [--seed N] [--faults N]`.
 
 Uses the devcloud, which it starts if need be and leaves as it was. The seed is printed first; the
-same seed draws the same faults. Ends with status 1 if anything was wrong in the end.
+same seed draws the same faults. `--every` plays each kind once, alone, so that its figures are its
+own; `--page FILE` only writes the report in FILE into the operators' page. Ends with status 1 if
+anything was wrong in the end, or if a kind of `--every` could not be put in place.
 """
 
 import argparse
@@ -16,28 +18,33 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from havoc import cloud, kinds, report, run, schedule  # noqa: E402  found by the path above
+from havoc import cloud, kinds, page, report, run, schedule  # noqa: E402  found by the path above
 
 from astara_devcloud import layout, lifecycle  # noqa: E402
 
 ROUTERS = 4
 HOSTS = ("left", "right")
+AGAIN = 2  # chances for a kind of --every that found nothing to break
 
 
 def main() -> int:
     """Play a schedule; print a table; keep JSON if asked."""
     options = _options()
+    if options.page is not None:
+        page.write(json.loads(options.page.read_text()))
+        return 0
     for number in (signal.SIGTERM, signal.SIGINT):  # whoever stops it wants his cloud back
         signal.signal(number, lambda which, _frame: sys.exit(128 + which))
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    print(f"chaos: seed {seed}, {options.faults} faults", flush=True)
+    rounds = _rounds(options, seed)
+    print(f"chaos: seed {seed}, {sum(map(len, rounds))} faults", flush=True)
     where = layout.current_layout()
     started = lifecycle.up(where, (), lambda text: print(f"devcloud: {text}", flush=True))
     try:
         with tempfile.TemporaryDirectory(prefix="astara-chaos-") as scratch:
             root = options.scratch or pathlib.Path(scratch)
             root.mkdir(parents=True, exist_ok=True)
-            told = _play(options, seed, root)
+            told = _play(options, seed, rounds, root)
     except cloud.InUseError as reason:
         print(f"chaos: {reason}", file=sys.stderr)
         return 1
@@ -47,7 +54,7 @@ def main() -> int:
     print(report.shown(told))
     if options.json is not None:
         options.json.write_text(json.dumps(report.as_json(told), indent=1) + "\n")
-    return bool(told.wrong)
+    return bool(told.wrong or told.missing)
 
 
 def _options() -> argparse.Namespace:
@@ -55,14 +62,37 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="draw the faults of that run again")
     parser.add_argument("--faults", type=int, default=40, help="how many (default 40)")
     parser.add_argument("--seconds", type=float, default=600, help="begin no round after (600)")
-    parser.add_argument("--kind", action="append", choices=sorted(kinds.KINDS), help="only these")
+    parser.add_argument("--every", action="store_true", help="each kind once, alone")
+    parser.add_argument("--kinds", type=_kinds, metavar="A,B", help="only these")
+    parser.add_argument("--list", action="store_true", help="name the kinds and end")
+    parser.add_argument("--page", type=pathlib.Path, metavar="FILE", help="see above")
     parser.add_argument("--json", type=pathlib.Path, help="write the report there")
     parser.add_argument("--scratch", type=pathlib.Path, help="keep logs of the nodes there")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.list:
+        parser.exit(message="\n".join(kinds.KINDS) + "\n")
+    return options
 
 
-def _play(options: argparse.Namespace, seed: int, root: pathlib.Path) -> report.Run:
-    rounds = schedule.rounds(seed, options.faults, kinds.spans(options.kind))
+def _kinds(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in kinds.KINDS]:
+        raise argparse.ArgumentTypeError(f"no kind {', '.join(unknown)}; see --list")
+    return names
+
+
+def _rounds(options: argparse.Namespace, seed: int) -> list[schedule.Round]:
+    spans = kinds.spans(options.kinds)
+    if options.every:
+        return schedule.every(seed, spans)
+    return schedule.rounds(seed, options.faults, spans)
+
+
+def _play(
+    options: argparse.Namespace, seed: int, rounds: list[schedule.Round], root: pathlib.Path
+) -> report.Run:
+    wanted = kinds.spans(options.kinds) if options.every else []
+    left, again = list(rounds), AGAIN * len(wanted)
     outcomes: list[run.Outcome] = []
     wrong = ""
     began = time.monotonic()
@@ -70,22 +100,26 @@ def _play(options: argparse.Namespace, seed: int, root: pathlib.Path) -> report.
         runner = run.Runner(made, seed, lambda text: print(text, flush=True))
         print(f"{ROUTERS} routers after {runner.begin(ROUTERS):.1f} s", flush=True)
         began = time.monotonic()
-        for number, strikes in enumerate(rounds, 1):
+        while left:
+            number = len(outcomes) + 1
             if time.monotonic() - began > options.seconds:
                 print(f"time is over after {number - 1} of {len(rounds)} rounds")
                 break
-            print(f"round {number} of {len(rounds)}", flush=True)
+            print(f"round {number} of {len(outcomes) + len(left)}", flush=True)
+            strikes = left.pop(0)
             try:
                 outcomes.append(runner.play(strikes))
             except run.WrongError as error:
-                wrong = f"round {number}: {error}"
+                wrong = f"round {number}, {', '.join(each.kind for each in strikes)}: {error}"
                 break
             print(f"  right again after {outcomes[-1].recovery_s} s", flush=True)
+            if again and any(each.missed for each in outcomes[-1].strikes):
+                left, again = [*left, strikes], again - 1
         seconds = time.monotonic() - began
         if not wrong and runner.truth is not None:
             wrong = "\n".join(runner.truth.differences())
         _leave(made)
-    return report.Run(seed, seconds, outcomes, wrong)
+    return report.Run(seed, seconds, outcomes, wrong, tuple(span.kind for span in wanted))
 
 
 def _leave(made: cloud.Cloud) -> None:

@@ -39,6 +39,13 @@ def test_every_kind_comes_up_before_any_comes_up_again() -> None:
     assert set(drawn[:5]) == set(drawn[5:]) == set("abcde")
 
 
+def test_every_kind_comes_up_alone_when_all_are_wanted() -> None:
+    drawn = schedule.every(3, SPANS, times=2)
+    assert all(len(each) == 1 and each[0].at_s == 0 for each in drawn)
+    assert sorted(each[0].kind for each in drawn) == sorted("aabbccddee")
+    assert drawn == schedule.every(3, SPANS, times=2)
+
+
 # -- fronts
 
 
@@ -174,7 +181,7 @@ def _echo(peer: socket.socket) -> None:
 def _connected(line: relay.Relay) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(10)
-    client.connect(str(line.path))
+    client.connect(str(line.address))
     return client
 
 

@@ -37,6 +37,7 @@ class Member:
         )
         self.inbox.start()
         self.process = None
+        self._wanted = False
         self._lifeline = None
 
     def start(self):
@@ -52,6 +53,13 @@ class Member:
                 env={**os.environ, child.LIFELINE: str(self._lifeline[0])},
                 pass_fds=self._lifeline[:1],
             )
+        self._wanted = True
+        return self
+
+    def _tended(self):
+        """Start it again if it has given up by itself, which is what a supervisor is for."""
+        if self._wanted and self.process.poll() is not None:
+            self.start()
         return self
 
     def close(self):
@@ -73,9 +81,12 @@ class Member:
         return bool(self.news) and self.news[-1].lease_until > time.monotonic()
 
     def sees(self, *hosts):
-        wait_until(lambda: self.hosts == set(hosts), f"{self.host} sees {hosts}: {self.log()}")
+        wait_until(
+            lambda: self._tended().hosts == set(hosts), f"{self.host} sees {hosts}: {self.log()}"
+        )
 
     def end(self, number=signal.SIGTERM):
+        self._wanted = False
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)

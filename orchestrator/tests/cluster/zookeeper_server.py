@@ -3,19 +3,27 @@
 import contextlib
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Give a port below those that connections get by themselves.
+
+    One of those could be taken while the server is dead: by any client, even by one that tries to
+    reach this very server and so talks to itself.
+    """
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class ZooKeeper:

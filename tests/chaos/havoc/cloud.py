@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from astara_devcloud import clients, faults, layout, settings
@@ -32,6 +32,7 @@ class Cloud:
     proxy: proxy.Proxy
     relay: relay.Relay
     zookeeper: Any
+    lines: Mapping[str, relay.Relay]  # by which each node reaches it
     nodes: Sequence[node.Node]
     tenant: Tenant
     admin: "Connection"
@@ -89,9 +90,17 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
         front = stack.enter_context(proxy.Proxy(upstreams, seed))
         line = stack.enter_context(relay.Relay(root / "database.sock", where.database_socket))
         zookeeper = stack.enter_context(zookeeper_server.zookeeper())
-        url = f"mysql+pymysql://{USER}@localhost/{DATABASE}?unix_socket={line.path}"
-        wiring = node.Wiring(front.url("keystone"), f"{url}&charset=utf8mb4", zookeeper.url)
-        nodes = [node.Node(root, host, wiring) for host in hosts]
+        lines = {
+            host: stack.enter_context(relay.Relay(("127.0.0.1", 0), ("127.0.0.1", zookeeper.port)))
+            for host in hosts
+        }
+        url = f"mysql+pymysql://{USER}@localhost/{DATABASE}?unix_socket={line.address}"
+        database = f"{url}&charset=utf8mb4"
+        keystone = front.url("keystone")
+        nodes = [
+            node.Node(root, host, node.Wiring(keystone, database, _zookeeper_url(each)))
+            for host, each in lines.items()
+        ]
         _migrate(nodes[0])
         for each in nodes:
             stack.callback(each.stop)
@@ -100,12 +109,17 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
             proxy=front,
             relay=line,
             zookeeper=zookeeper,
+            lines=lines,
             nodes=nodes,
             tenant=drawn,
             admin=admin,
             service=clients.connect(clients.SERVICE),
         )
         yield made
+
+
+def _zookeeper_url(line: relay.Relay) -> str:
+    return "zookeeper://{}:{}".format(*line.address)  # type: ignore[misc]
 
 
 def _migrate(first: node.Node) -> None:

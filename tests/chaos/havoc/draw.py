@@ -42,6 +42,7 @@ class Drawer:
         self._chance = random.Random(seed)
         self._numbers = itertools.count(1)
         self.figures = Figures()
+        self.making = threading.Event()  # asks for a new router in place of the next move
 
     def begin(self, routers: int) -> None:
         """Make the first routers, each with a network and a floating IP."""
@@ -71,11 +72,20 @@ class Drawer:
         )
         try:
             routers = self._routers()
-            if routers:
+            if self.making.is_set():
+                self._make(routers)
+                self.making.clear()
+            elif routers:
                 self._chance.choice(moves)(self._chance.choice(routers))
                 self.figures.made += 1
         except REFUSALS:
             self.figures.refused += 1
+
+    def _make(self, routers: list[Any]) -> None:
+        """Make a router that needs an appliance."""
+        if len(routers) >= ROUTERS_MAX:
+            self._remove(routers[0])
+        self._plug(self._new_router())
 
     def settle(self, timeout_s: float) -> None:
         """Have all routers switched on and with a gateway, so that all of them can be seen."""
@@ -166,13 +176,16 @@ class Drawer:
         if count < ROUTERS_MAX:
             self._plug(self._new_router())
         if count > ROUTERS_MIN:
-            for address in self._network.ips(project_id=self._project):
-                if address.router_id == router.id:
-                    self._network.delete_ip(address)
-            self._network.update_router(router, routes=[])
-            for interface in self._interfaces(router):
-                self._network.remove_interface_from_router(router, port=interface.id)
-            self._network.delete_router(router)
+            self._remove(router)
+
+    def _remove(self, router: Any) -> None:
+        for address in self._network.ips(project_id=self._project):
+            if address.router_id == router.id:
+                self._network.delete_ip(address)
+        self._network.update_router(router, routes=[])
+        for interface in self._interfaces(router):
+            self._network.remove_interface_from_router(router, port=interface.id)
+        self._network.delete_router(router)
 
     def _settle(self, router: Any) -> None:
         changes: dict[str, Any] = {}

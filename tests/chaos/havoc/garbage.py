@@ -34,12 +34,14 @@ _ANSWERS = (
 
 class _Nonsense(http.server.BaseHTTPRequestHandler):
     chance: random.Random
+    answers: list[int]
 
     def log_message(self, *_: object) -> None:
         pass
 
     def _any(self) -> None:
         status, body = self.chance.choice(_ANSWERS)
+        self.answers.append(status)
         with contextlib.suppress(OSError):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
@@ -59,9 +61,11 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def answering(server_id: str, address: str, seed: int) -> Iterator[None]:
-    """Answer for an appliance for the length of the block."""
-    handler = type("Nonsense", (_Nonsense,), {"chance": random.Random(seed)})
+def answering(server_id: str, address: str, seed: int) -> Iterator[list[int]]:
+    """Answer for an appliance for the length of the block; give what was answered so far."""
+    answers: list[int] = []
+    drawn = {"chance": random.Random(seed), "answers": answers}
+    handler = type("Nonsense", (_Nonsense,), drawn)
     server = _Server(("::", 0), handler)
     server.socket = _context(server_id).wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
@@ -74,7 +78,7 @@ def answering(server_id: str, address: str, seed: int) -> Iterator[None]:
             f"table {table} {{ chain output {{ type nat hook output priority -100;"
             f" ip6 daddr {address} tcp dport {API_PORT} redirect to :{port} }} }}"
         )
-        yield
+        yield answers
     finally:
         _nft(f"add table {table}\ndelete table {table}")
         server.shutdown()

@@ -25,7 +25,9 @@ BIN = pathlib.Path(sys.executable).parent
 PROGRAM = "astara-orchestrator"
 WALL_CLOCK = pathlib.Path(__file__).with_name("wall_clock.c")
 SUPERVISOR = "supervisor"
+WORKER = "astara-worker"
 MEMBER_TIMEOUT_S = 4
+HEARTBEAT_TIMEOUT_S = 15
 
 # Quick healing, and so many silent appliances at once as chaos makes.
 OWN = {
@@ -39,6 +41,7 @@ OWN = {
     "health_rebuild_number": "1000",
     "shutdown_timeout": "10",
     "alive_timeout": "3",
+    "process_heartbeat_timeout": str(HEARTBEAT_TIMEOUT_S),
 }
 
 
@@ -83,7 +86,7 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
         argv = ["gcc", "-shared", "-fPIC", "-O2", "-o", str(self._shim), str(WALL_CLOCK)]
         subprocess.run(argv, check=True, timeout=60)
-        self._clock.write_bytes(struct.pack("q", 0))
+        self._clock.write_bytes(struct.pack("qq", 0, 0))
 
     # -- its life ---------------------------------------------------------------------------------
 
@@ -168,7 +171,11 @@ class Node:
     def set_clock(self, offset_s: int) -> None:
         """Step its wall clock away from the host's by so many seconds."""
         with self._clock.open("r+b") as file:  # in place: it is mapped
-            file.write(struct.pack("q", offset_s))
+            file.write(struct.pack("qq", offset_s, 0))
+
+    def wrong_times(self) -> int:
+        """Tell how often its processes have read the clock since it was stepped."""
+        return int(struct.unpack("qq", self._clock.read_bytes())[1])
 
     # -- asking it --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import random
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 UPSTREAM_TIMEOUT_S = 120
 TOKENS = "/v3/auth/tokens"
@@ -44,6 +44,7 @@ class Rule:
     path: str = ""
     share: float = 1.0
     most: int = 10**6
+    then: Callable[[], object] | None = None  # done when the service has answered
     hits: int = 0
     lifted: threading.Event = dataclasses.field(default_factory=threading.Event)
 
@@ -68,6 +69,7 @@ class Proxy:
         self._tokens: collections.deque[str] = collections.deque(maxlen=64)
         self._revoked: set[str] = set()
         self.upstreams = upstreams
+        self.refused = 0  # calls with revoked tokens
         self._servers: dict[str, _Front] = {}
 
     def __enter__(self) -> "Proxy":
@@ -123,6 +125,7 @@ class Proxy:
         """Return what happens to a call: a rule, an effect of nobody's rule, or nothing."""
         with self._lock:
             if token in self._revoked and service != "keystone":
+                self.refused += 1
                 return Effect(401, {"error": {"message": "The request requires authentication."}})
             for rule in self._rules:
                 if rule.meets(service, method, path, self._chance.random()):
@@ -193,6 +196,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             self._hang_up()
             return
+        if isinstance(found, Rule) and found.then is not None:
+            found.then()
         if effect is not None and not effect.answered:
             self._hang_up()
             return

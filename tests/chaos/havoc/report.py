@@ -16,12 +16,19 @@ _MOVES = ("moves", "refused")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """A whole run; `wrong` says what was not right in the end."""
+    """A whole run; `wrong` says what was not right in the end, `wanted` which kinds were due."""
 
     seed: int
     seconds: float
     outcomes: Sequence[Outcome]
     wrong: str = ""
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Name the kinds that were due and were never in place."""
+        done = {each.kind for one in self.outcomes for each in one.strikes if not each.missed}
+        return tuple(kind for kind in self.wanted if kind not in done)
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -30,6 +37,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "seconds": round(run.seconds, 1),
         "wrong": run.wrong,
+        "missing": list(run.missing),
         "rounds": [dataclasses.asdict(each) for each in run.outcomes],
         "kinds": _by_kind(run.outcomes),
         "all": _figures([each.recovery_s for each in run.outcomes]),
@@ -83,6 +91,9 @@ def shown(run: Run) -> str:
         f"all right again after a "
         f"median of {every.get('median_s', '-')} s, at most {every.get('max_s', '-')} s"
     )
+    if run.wanted:
+        done = len(run.wanted) - len(run.missing)
+        lines.append(f"{done} of {len(run.wanted)} kinds; missing: {', '.join(run.missing)}")
     if run.wrong:
         lines.append(f"WRONG in the end: {run.wrong}")
     return "\n".join(lines)

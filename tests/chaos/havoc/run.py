@@ -21,12 +21,13 @@ from astara_devcloud import commands, faults, processes
 from astara_devcloud.hypervisor import enter
 
 from . import cloud as havoc_cloud
-from . import draw, kinds, schedule, truth
+from . import draw, kind, kinds, schedule, truth
 
 PATIENCE_S = 420.0
 LOOK_EVERY_S = 1.0
 MOVE_PAUSE_S = 1.5
 OPERATOR = "astara-operator"
+FELT_WITHIN_S = 30.0  # of its own time a fault has to show, or it was none
 # A fault that cannot be put in place, most often because another one is in its way.
 _MISSED = (
     faults.FaultError,
@@ -54,6 +55,7 @@ class Done:
     at_s: float
     held_s: float
     missed: str = ""
+    felt: str = ""  # how it showed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,16 +117,22 @@ class Runner:
     def _strike(self, strike: schedule.Strike) -> Done:
         time.sleep(strike.at_s)
         began = time.monotonic()
-        what = ""
+        what = felt = missed = ""
+        chosen = kinds.KINDS[strike.kind]
+        if chosen.making:
+            self._drawer.making.set()
         try:
-            with kinds.KINDS[strike.kind].fault(self._cloud, random.Random(strike.seed)) as what:
+            with chosen.fault(self._cloud, random.Random(strike.seed)) as struck:
+                what = struck.what
                 self._tell(f"  {strike.kind}: {what}, for {strike.hold_s} s")
                 time.sleep(strike.hold_s)
+                felt = _felt(struck, began + strike.hold_s + FELT_WITHIN_S)
+                missed = "" if felt else "nothing shows that it was there"
         except _MISSED as reason:
-            self._tell(f"  {strike.kind}: not as meant: {reason}")
-            held_s = round(time.monotonic() - began, 1)
-            return Done(strike.kind, what, strike.at_s, held_s, str(reason))
-        return Done(strike.kind, what, strike.at_s, round(time.monotonic() - began, 1))
+            missed = str(reason) or type(reason).__name__
+        self._tell(f"  {strike.kind}: {f'not as meant: {missed}' if missed else felt}")
+        held_s = round(time.monotonic() - began, 1)
+        return Done(strike.kind, what, strike.at_s, held_s, missed, felt)
 
     def _until_right(self, since: float) -> Sequence[str]:
         """Wait until nothing is wrong; return what was complained about meanwhile."""
@@ -140,6 +148,13 @@ class Runner:
                 raise WrongError("\n".join(found))
             time.sleep(LOOK_EVERY_S)
         return list(waited)
+
+
+def _felt(struck: kind.Struck, deadline: float) -> str:
+    """Wait until a fault shows; return how."""
+    while not (told := struck.felt()) and time.monotonic() < deadline:
+        time.sleep(0.25)
+    return told
 
 
 def wait_until_calm(cloud: havoc_cloud.Cloud) -> None:

@@ -49,6 +49,13 @@ def rounds(seed: int, faults: int, spans: Sequence[Span]) -> list[Round]:
     return drawn
 
 
+def every(seed: int, spans: Sequence[Span], times: int = 1) -> list[Round]:
+    """Draw each kind so many times, alone in its round, each once before any comes up again."""
+    chance = random.Random(seed)
+    kinds = _shuffled_forever(chance, spans)
+    return [(_strike(chance, next(kinds), alone=True),) for _ in range(times * len(spans))]
+
+
 def _shuffled_forever(chance: random.Random, spans: Sequence[Span]) -> Iterator[Span]:
     while True:
         yield from chance.sample(spans, len(spans))

@@ -1,7 +1,8 @@
 /* Step the wall clock of one process: preloaded, it adds to the time of day what a file says.
  *
- * The file named by CHAOS_CLOCK holds one 64-bit number of seconds and is mapped, so a change is
- * seen at once by whoever has it open. Clocks that nobody can set are left alone.
+ * The file named by CHAOS_CLOCK holds two 64-bit numbers, the seconds and how many wrong times have
+ * been told, and is mapped, so a change is seen at once by whoever has it open. Clocks that nobody
+ * can set are left alone.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -13,16 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t none = 0;
-static const volatile int64_t *offset = &none;
+static volatile int64_t none[2];
+static volatile int64_t *offset = none;
 
 __attribute__((constructor)) static void open_offset(void)
 {
     const char *path = getenv("CHAOS_CLOCK");
-    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int file = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (file < 0)
         return;
-    void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+    void *mapped = mmap(NULL, sizeof(none), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (mapped != MAP_FAILED)
         offset = mapped;
     close(file);
@@ -31,8 +32,10 @@ __attribute__((constructor)) static void open_offset(void)
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int failed = (int)syscall(SYS_clock_gettime, clock, now);
-    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+    if (!failed && *offset && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
         now->tv_sec += *offset;
+        __atomic_fetch_add(offset + 1, 1, __ATOMIC_RELAXED);
+    }
     return failed;
 }
 

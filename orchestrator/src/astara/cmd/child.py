@@ -1,10 +1,11 @@
 """Run one child process of the supervisor: `python -m astara.cmd.child ROLE NUMBER [options]`.
 
-Parses the configuration itself (nothing is inherited but two file descriptors), installs the
-signal handlers, imports the entry of its role and runs it. Ends when the supervisor is gone,
-however that happened. Must never start another process.
+Parses the configuration itself (nothing is inherited but three file descriptors), installs the
+signal handlers, imports the entry of its role and runs it. Shows the supervisor that it lives, and
+ends when the supervisor is gone, however that happened. Must never start another process.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -24,6 +25,8 @@ from ..supervisor import roles
 LOG = logging.getLogger(__name__)
 
 LIFELINE = "ASTARA_LIFELINE_FD"  # a pipe that only the supervisor holds open for writing
+PULSE = "ASTARA_PULSE_FD"  # a pipe from which only the supervisor reads
+BEAT_S = 1.0
 ORPHAN_TIMEOUT_S = 5.0
 
 
@@ -40,6 +43,15 @@ def _watch_lifeline(fd: int, stop: threading.Event) -> None:
     stop.set()
     threading.Event().wait(ORPHAN_TIMEOUT_S)
     os._exit(1)
+
+
+def _beat(fd: int) -> None:
+    """Show that this process runs, and that no thread keeps the others from running."""
+    never = threading.Event()
+    with contextlib.suppress(BrokenPipeError):  # the lifeline tells as well
+        while not never.wait(BEAT_S):
+            with contextlib.suppress(BlockingIOError):  # the supervisor has not listened for long
+                os.write(fd, b".")
 
 
 def _install_signals(stop: threading.Event) -> None:
@@ -85,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     role, number, options = roles.Role(arguments[0]), int(arguments[1]), arguments[2:]
     stop = threading.Event()
     _install_signals(stop)
+    if fd := os.environ.get(PULSE):
+        threading.Thread(target=_beat, args=(int(fd),), name="pulse", daemon=True).start()
     _trim_memory()
     loaded = conf.load(options)
     _reload_on_sighup(loaded)

@@ -59,6 +59,14 @@ OPTS = [
         help="Seconds that running steps get to end after SIGTERM before they are cut off. Any "
         "step may be cut off: each one is repeated from its beginning.",
     ),
+    cfg.FloatOpt(
+        "process_heartbeat_timeout",
+        default=60,
+        min=0,
+        help="Seconds without a sign of life after which a process of this node is killed and "
+        "started again: one that was stopped, or in which one call keeps all threads waiting. "
+        "Raise it on a machine that swaps; 0 leaves it to the operator.",
+    ),
     cfg.ListOpt(
         "enabled_processes",
         item_type=cfg.types.String(

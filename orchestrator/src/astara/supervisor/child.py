@@ -1,9 +1,10 @@
-"""Start one child process and keep the account of its restarts.
+"""Start one child process, listen to its pulse, and keep the account of its restarts.
 
-Decides when a child that died may start again. Used by `supervisor.parent` alone; never from a
-thread.
+Decides when a child that died may start again, and for how long one is silent. Used by
+`supervisor.parent` alone; never from a thread.
 """
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -23,6 +24,7 @@ LOG = logging.getLogger(__name__)
 
 PAUSE_MIN_S = 0.5
 PAUSE_MAX_S = 30.0
+_CHUNK = 4096
 STEADY_S = 60.0  # a child that lived this long starts its account anew
 
 
@@ -34,6 +36,9 @@ class Child:
         self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.start_at = time.monotonic()
+        self.hung = False  # given up, and told so
+        self._pulse = -1
+        self._heard_at = 0.0
         self._clock = time
         self._started_at = 0.0
         self._failures = 0
@@ -46,14 +51,19 @@ class Child:
     def start(
         self, options: "Sequence[str]", lock_fd: int, lifeline_fd: int, state_path: str
     ) -> None:
-        """Start the process; it inherits the lock, the lifeline, and nothing else."""
+        """Start the process; it inherits the lock, the lifeline, its pulse, and nothing else."""
         argv = [sys.executable, "-m", command.__name__, str(self.role), str(self.number), *options]
         counting = metrics.environment(state_path, self.name)
-        environment = {**os.environ, **counting, command.LIFELINE: str(lifeline_fd)}
+        self._pulse, beating = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        inherited = {command.LIFELINE: str(lifeline_fd), command.PULSE: str(beating)}
         self.process = subprocess.Popen(
-            argv, env=environment, stdin=subprocess.DEVNULL, pass_fds=(lock_fd, lifeline_fd)
+            argv,
+            env={**os.environ, **counting, **inherited},
+            stdin=subprocess.DEVNULL,
+            pass_fds=(lock_fd, lifeline_fd, beating),
         )
-        self._started_at = self._clock.monotonic()
+        os.close(beating)
+        self._started_at = self._heard_at = self._clock.monotonic()
         LOG.info("child.started name=%s pid=%d", self.name, self.process.pid)
 
     def reap(self) -> int | None:
@@ -67,7 +77,22 @@ class Child:
         self._failures = min(self._failures + 1, 10)
         self.start_at = now + self._clock.jitter(pause_s)
         self.process = None
+        self.hung = False
+        os.close(self._pulse)
         return status
+
+    def silent_s(self, now: float) -> float:
+        """Give the seconds since it was last heard; 0 if it does not run."""
+        if self.process is None:
+            return 0.0
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._pulse, _CHUNK):
+                self._heard_at = now
+        return now - self._heard_at
+
+    def pardon(self, now: float) -> None:
+        """Take it as heard: we were not there to listen."""
+        self._heard_at = now
 
     @property
     def running(self) -> bool:

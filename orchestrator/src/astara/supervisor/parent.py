@@ -1,8 +1,9 @@
-"""Start the children of this node, start again those that die, and stop them all.
+"""Start the children of this node, start again those that die or hang, and stop them all.
 
-Single-threaded and small: it imports no client and does no work of its own, so that nothing but a
-signal ends it. Children are started afresh by exec, never forked from a process with threads. Must
-never give up on a child. Called by `astara.cmd.orchestrator`.
+A child that hangs is killed, and another one starts when it has ended: never are there two that
+own the same resources. Single-threaded and small: it imports no client and does no work of its
+own, so that nothing but a signal ends it. Children are started afresh by exec, never forked from a
+process with threads. Must never give up on a child. Called by `astara.cmd.orchestrator`.
 """
 
 import logging
@@ -49,6 +50,8 @@ class Supervisor:
         shared = conf.coordination.enabled
         self._coordinator = [child.Child(roles.Role.COORDINATOR, 0, self._clock)] if shared else []
         self._lifeline, self._lifeline_end = os.pipe()
+        self._patience_s: float = conf.process_heartbeat_timeout
+        self._looked_at = self._clock.monotonic()
 
     def _children_of(
         self, conf: "cfg.ConfigOpts", kinds: "Sequence[roles.Role]"
@@ -85,6 +88,7 @@ class Supervisor:
                     return os.EX_CONFIG
                 LOG.error("child.died name=%s status=%d", each.name, status)
             self._start_due(children)
+            self._end_hung(children)
             caught = self._wait(children)
             if caught in _STOPPING:
                 return 0
@@ -98,6 +102,24 @@ class Supervisor:
         for each in children:
             if each.process is None and each.start_at <= now:
                 each.start(self._options, self._lock_fd, self._lifeline, self._state_path)
+
+    def _end_hung(self, children: "Sequence[child.Child]") -> None:
+        """Kill those that give no sign of life; their end is noticed as any other.
+
+        Had we been stopped ourselves, with all of them, they get their time once more.
+        """
+        now = self._clock.monotonic()
+        late = now - self._looked_at > 2 * TICK_S
+        self._looked_at = now
+        for each in children:
+            if late:
+                each.pardon(now)
+            silent_s = each.silent_s(now)
+            if not self._patience_s or silent_s <= self._patience_s or each.hung:
+                continue
+            LOG.error("child.hung name=%s silent_s=%.0f", each.name, silent_s)
+            each.hung = True
+            each.signal(signal.SIGKILL)
 
     def _wait(self, children: "Sequence[child.Child]") -> int | None:
         """Sleep until a signal or the next start; give the signal's number."""
