@@ -690,6 +690,22 @@ def two_hosts() -> Iterator[tuple[ApplianceHost, ApplianceHost]]:
         first.close()
 
 
+@pytest.fixture(scope="module")
+def other_site() -> Iterator[Callable[[ApplianceHost], ApplianceHost]]:
+    """Return what makes one more appliance on the segments of another one."""
+    made: list[ApplianceHost] = []
+
+    def make(neighbour: ApplianceHost) -> ApplianceHost:
+        made.append(ApplianceHost(address="fdca:3ba5:a17a:acda::7", peer_of=neighbour))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for host in made:
+            host.close()
+
+
 @pytest.fixture(scope="session")
 def flow() -> type[Flow]:
     """Return what makes a TCP connection."""

@@ -2,12 +2,16 @@
 
 import threading
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astara_appliance import clock, errors, facts, ledger, pipeline, store, watch
 from astara_appliance.drivers import base
+from astara_appliance.pair import news, role
+from astara_appliance.pair import settings as pair
+from astara_appliance.system import paths
 from astara_contract.errors import ContractError
 
 
@@ -57,6 +61,7 @@ class World:
     def __init__(self, state_dir):
         self.log = []
         self.state_dir = state_dir
+        self.paths = paths.Paths.under(state_dir)
         self.now = clock.Moment("boot", 1000.0)
         self.drivers = [HostnameInMemory(name, self.log) for name in ("one", "two", "three")]
         self.restart()
@@ -385,7 +390,7 @@ def test_confirmation_of_a_former_owner_is_refused(world):
 
 def test_drift_is_put_right_on_a_period_and_counted(world, eventually):
     world.put("a")
-    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), 0.05)
+    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), world.paths, 0.05)
     watching.start()
     try:
         world.drivers[1].world = "drifted"
@@ -400,9 +405,49 @@ def test_drift_is_put_right_on_a_period_and_counted(world, eventually):
         watching.stop()
 
 
+class FollowerInMemory(HostnameInMemory):
+    """A driver whose world is whether this appliance is the active one."""
+
+    section = msgspec.defstruct("Section", [])
+    follows_role = True
+    places = None
+
+    def observe(self):
+        return (self.world, role.holds(self.places))
+
+    def diff(self, observed, desired):
+        del desired
+        seen, holds = observed
+        return () if seen == str(holds) else (str(holds),)
+
+
+def test_drivers_that_follow_the_role_act_when_it_changes(world, eventually):
+    follower = world.drivers[1] = FollowerInMemory("two", world.log)
+    follower.places = world.paths
+    world.restart()
+    world.line.put(b'{"hostname": "a", "functions": {"two": {}}}')
+    assert world.worlds() == ["a", "True", "a"]
+    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), world.paths, 3600)
+    places = pair.Places(world.paths.run_dir)
+    world.drivers[0].world = "drifted"
+    watching.start()
+    try:
+        eventually(places.news.exists, what="an ear")
+        eventually(lambda: world.drivers[0].world == "a", what="the first repair")
+        world.drivers[0].world = "drifted"  # no business of this
+        for half, told in (("False", True), ("True", False)):
+            # One of a pair whose guard is dead has nothing; a single one has all.
+            places.settings.touch() if told else places.settings.unlink()
+            news.tell(places)
+            eventually(lambda half=half: follower.world == half, what="a driver that follows")
+            assert world.drivers[0].world == "drifted"
+    finally:
+        watching.stop()
+
+
 def test_trial_ends_in_its_time_without_being_asked(world, eventually):
     world.put("a")
-    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), 3600)
+    watching = watch.Watch(world.line, facts.NicNames(world.state_dir, None), world.paths, 3600)
     watching.start()
     try:
         world.put("b", confirm_within_s=1)

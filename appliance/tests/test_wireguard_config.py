@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astara_appliance.drivers.wireguard import config
+from astara_appliance.drivers.wireguard import config, driver
 from astara_contract import wireguard
 
 KEY = "A" * 42 + "A="
@@ -32,6 +32,7 @@ def test_no_string_adds_a_line(strings):
     assert len(set(names)) == len(names)
     assert set(names) <= {
         "PrivateKey", "ListenPort", "PublicKey", "PresharedKey", "AllowedIPs", "Endpoint",
+        "PersistentKeepalive",
     }  # fmt: skip
 
 
@@ -49,3 +50,21 @@ def test_a_dump_is_read_back_and_judged():
 
 def test_an_empty_dump_has_no_peers():
     assert config.report("").peers == ()
+
+
+def test_one_that_rests_has_no_peers_and_leaks_nothing():
+    wanted = driver.State(
+        text=config.text(section()), device=config.device(section()), nowhere=frozenset({"a"}),
+        routes=frozenset({"a"}), addresses=frozenset({"b"}), mtu=1420, up=True,
+    )  # fmt: skip
+    rests = driver.resting(wanted)
+    assert "[Peer]" in wanted.text
+    assert "[Peer]" not in rests.text
+    assert (rests.device.peers, rests.routes, rests.addresses, rests.up) == (
+        (),
+        set(),
+        set(),
+        False,
+    )
+    assert rests.nowhere == wanted.nowhere
+    assert driver.resting(driver.NOTHING) == driver.NOTHING

@@ -25,7 +25,7 @@ def assemble(
         files.remove_leftovers(directory)
     names = facts.NicNames(paths.state_dir, management_mac)
     line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))
-    watching = watch.Watch(line, names)
+    watching = watch.Watch(line, names, paths)
     watching.start()
     agent = inventory.Agent(
         version=importlib.metadata.version("astara-appliance"),

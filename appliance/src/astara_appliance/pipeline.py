@@ -151,6 +151,19 @@ class Pipeline:
         except errors.Busy:
             return  # the next round is soon
 
+    def follow(self) -> tuple[str, ...]:
+        """Lead those drivers that follow the role in a pair to the document; return the drivers
+        that had to act. Waits for a push that is going on. Raises PushFailed or Busy.
+        """
+        followers = [driver for driver in self._drivers if getattr(driver, "follows_role", False)]
+        with self._alone():
+            if self._store.unreadable or not self._functions():
+                return ()
+            changed, failures = self._converge(followers)
+        if failures:
+            raise failures[0]
+        return changed
+
     def _functions(self) -> frozenset[str]:
         """Return the names of the sections in effect; the document is read once for each."""
         digest, known = self._committed.running_digest, self._sections
@@ -299,8 +312,10 @@ class Pipeline:
         logs.serve(wanted.router_id or "")
         return facts.gather(self._names), wanted
 
-    def _converge(self) -> tuple[tuple[str, ...], list[errors.PushFailed]]:
-        """Lead every driver to the document, whatever becomes of the others.
+    def _converge(
+        self, drivers: Sequence[registry.AnyDriver] | None = None
+    ) -> tuple[tuple[str, ...], list[errors.PushFailed]]:
+        """Lead every driver, or those given, to the document, whatever becomes of the others.
 
         Return the drivers that had to act, and the failures.
         """
@@ -308,7 +323,7 @@ class Pipeline:
         failures: list[errors.PushFailed] = []
         present, wanted = self._wanted()
         document = stages.pruned(wanted, present)
-        for driver in self._drivers:
+        for driver in self._drivers if drivers is None else drivers:
             try:
                 step = stages.plan(driver, document, present)
                 self._stages.check(step)

@@ -1,7 +1,8 @@
-"""Look after the appliance between pushes: undo drift, and find out whether the gateways answer.
+"""Look after the appliance between pushes: undo drift, find out whether the gateways answer, and
+have the network functions follow the role in a pair.
 
-Two loops in daemon threads, both with jitter and both outliving any single failure. The repair
-loop also wakes when the time of a trial is over. They never decide what the appliance should be.
+Loops in daemon threads, all with jitter and all outliving any single failure. The repair loop
+also wakes when the time of a trial is over. They never decide what the appliance should be.
 Started by the agent's worker process.
 """
 
@@ -13,7 +14,10 @@ from collections.abc import Callable
 
 from . import clock, errors, facts, pipeline, store
 from .drivers.routes import plan
+from .pair import news, role
+from .pair.settings import Places
 from .system import memory, netlink, process
+from .system.paths import Paths
 
 LOG = logging.getLogger(__name__)
 
@@ -22,6 +26,7 @@ REPAIR_RETRY_S = 3.0
 OVERDUE_RETRY_S = 0.2
 PROBE_EVERY_S = 10.0
 PING_TIMEOUT_S = 1
+FOLLOW_EVERY_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,16 +38,18 @@ class Reachability:
 
 
 class Watch:
-    """Both loops and what they found."""
+    """The loops and what they found."""
 
     def __init__(
         self,
         line: pipeline.Pipeline,
         names: facts.NicNames,
+        paths: Paths,
         repair_every_s: float = REPAIR_EVERY_S,
     ) -> None:
         self._line = line
         self._names = names
+        self._paths = paths
         self._repair_every_s = repair_every_s
         self._stopped = threading.Event()
         self._repair_now = threading.Event()
@@ -51,7 +58,7 @@ class Watch:
 
     def start(self) -> None:
         """Start the loops; the first repair brings a restarted agent back to its document."""
-        for task in (self._repair_loop, self._probe_loop):
+        for task in (self._repair_loop, self._probe_loop, self._follow_loop):
             threading.Thread(target=task, name=task.__name__.strip("_"), daemon=True).start()
 
     def stop(self) -> None:
@@ -59,6 +66,7 @@ class Watch:
         self._stopped.set()
         self._repair_now.set()
         self._probe_now.set()
+        news.tell(Places(self._paths.run_dir))
 
     def document_changed(self) -> None:
         """Probe the gateways of the new document now, and mind the end of its trial."""
@@ -77,6 +85,20 @@ class Watch:
 
     def _probe_loop(self) -> None:
         self._every(self._probe, self._probe_now, PROBE_EVERY_S, PROBE_EVERY_S)
+
+    def _follow_loop(self) -> None:
+        ear = news.Ear(Places(self._paths.run_dir))
+        followed: bool | None = None
+        while not self._stopped.is_set():
+            ear.wait(clock.jittered(FOLLOW_EVERY_S))
+            try:
+                held = role.holds(self._paths)
+                if held != followed:
+                    self._line.follow()
+                followed = held
+            except Exception:
+                # Loop boundary: the next word, or the repair loop, tries again.
+                LOG.exception("follow.failed")
 
     def _every(
         self,

@@ -14,6 +14,9 @@ changed. Three verbs more a function may have:
     report() -> plain data                how it is, for the appliance's status; quick
     tend()                                try again what failed outside; called now and then
 
+A function whose `observe` asks which role this appliance has in a pair says `follows_role = True`:
+it is planned and applied anew as soon as the role changes.
+
 What breaks in the latter two is logged and harms nobody else. Called by `registry`, by the
 pipeline, the firewall and the API, and by the functions themselves (`section_of`).
 """

@@ -30,7 +30,7 @@ from astara_contract.status import RoleState
 from .. import clock
 from ..drivers.firewall import nft
 from ..system import daemon, files, process
-from . import fence, settings
+from . import fence, news, settings
 from .connections import BECOME_SINK, BECOME_SOURCE, COMMIT, Connections
 from .holdings import Holdings
 from .neighbours import Crier
@@ -300,6 +300,7 @@ class Guard:
     def _tell(self) -> None:
         state = settings.State(told=self._told, settings=self._digest, pid=os.getpid())
         files.write_file(self._places.state, msgspec.json.encode(state).decode(), 0o644)
+        news.tell(self._places)
 
 
 def _told(role: "Role", reason: str) -> RoleState:

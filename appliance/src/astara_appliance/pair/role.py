@@ -1,6 +1,7 @@
 """The agent's view of the guard: which role it has, and the wish to hand over.
 
-It never changes an address itself. Called by the API's views.
+It never changes an address itself. Called by the API's views, the watch loops and the drivers of
+what only one of a pair may have.
 """
 
 import signal
@@ -26,6 +27,11 @@ def observe(paths: Paths) -> RoleState:
     if state is None or not _daemons(paths).is_running(settings.GUARD):
         return RoleState(role="fault", reason="the guard of the pair does not run")
     return state.told
+
+
+def holds(paths: Paths) -> bool:
+    """Tell whether what only one of a pair may have is to be here."""
+    return observe(paths).role in ("single", "master")
 
 
 def hand_over(paths: Paths) -> RoleState:

@@ -105,6 +105,11 @@ class Places:
         return self.run_dir / "pair.fifo"
 
     @property
+    def news(self) -> pathlib.Path:
+        """Where the guard wakes the agent."""
+        return self.run_dir / "pair-news"
+
+    @property
     def keepalived(self) -> pathlib.Path:
         """The configuration of keepalived."""
         return self.run_dir / "keepalived.conf"

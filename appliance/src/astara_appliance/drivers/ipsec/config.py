@@ -167,7 +167,7 @@ def _child(connection: "Connection", *, kernel: bool) -> "Message":
         "mode": connection.mode,
         "rekey_time": f"{_before(esp.lifetime_s)}s",
         "life_time": f"{esp.lifetime_s}s",
-        "start_action": "start" if connection.initiate else "none",
+        "start_action": "none",  # the driver begins it, where this appliance is the active one
         "dpd_action": _SILENT_PEER[peer.action],
         "close_action": "start" if restarts else "none",
         **tied,

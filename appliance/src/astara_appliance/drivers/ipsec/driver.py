@@ -3,10 +3,14 @@
 A connection that did not change is not touched: its tunnel stays whatever else changes. What the
 daemon was told is noted beside its socket (digests, no secrets); a daemon that died is told
 everything again. A connection that the daemon refuses is an error of that connection alone, not of
-the router: it is told in the status. Called by the pipeline; `openings`, `report` and `tend` are
-told in `functions`.
+the router: it is told in the status.
+
+In a pair both daemons know all connections, and only the master's has tunnels: it begins them as
+soon as it is master, and forgets them when it is no longer. Called by the pipeline; `openings`,
+`report`, `tend` and `follows_role` are told in `functions`.
 """
 
+import contextlib
 import dataclasses
 import socket
 import time
@@ -16,6 +20,7 @@ import msgspec
 
 from astara_contract import ipsec
 
+from ...pair import role
 from ...system import daemon, files, process, vici
 from .. import base, functions
 from . import config, routing, states
@@ -49,6 +54,8 @@ class Told(msgspec.Struct, frozen=True):
 
     digest: str
     refused: str | None = None
+    begins: bool = True
+    """Whether it is ours to begin."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +64,8 @@ class Record(msgspec.Struct, frozen=True):
     pid: int = 0
     start_ticks: int = 0
     told: dict[str, Told] = {}
+    holds: bool = True
+    """Whether this appliance was the one to have tunnels when the daemon was told last."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +77,11 @@ class Observed:
     told: dict[str, Told]
     ways: routing.Ways
     device: bool
+    holds: bool = True
+    """Whether this appliance is the one to have tunnels."""
+
+    obeys: bool = True
+    """Whether the daemon acts accordingly."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,9 +95,12 @@ class Change:
     forget: tuple[str, ...] = ()
     load: tuple[ipsec.Connection, ...] = dataclasses.field(default=(), repr=False)
     lead: bool = False
+    turn: bool = False
+    """The role has changed: begin all that is ours to begin, or let go of everything."""
 
     def __bool__(self) -> bool:
-        return self.stop or self.start or self.lead or bool(self.forget or self.load)
+        acts = self.stop or self.start or self.lead or self.turn
+        return acts or bool(self.forget or self.load)
 
 
 class IpsecDriver:
@@ -91,8 +108,10 @@ class IpsecDriver:
 
     name = ipsec.NAME
     section = ipsec.Section
+    follows_role = True
 
     def __init__(self, paths: "Paths") -> None:
+        self._paths = paths
         self._file = paths.run_dir / "strongswan.conf"
         self._record = paths.run_dir / "ipsec.json"
         self._socket = paths.run_dir / "charon.vici"
@@ -147,8 +166,16 @@ class IpsecDriver:
             return Observed(None, False, {}, routing.NONE, False)
         life, record = self._daemons.find(self._spec.name), self._read()
         same = life and (life.pid, life.start_ticks) == (record.pid, record.start_ticks)
-        told = record.told if same else {}
-        return Observed(file, life is not None, told, routing.observe(), _exists(config.DEVICE))
+        holds = role.holds(self._paths)
+        return Observed(
+            file,
+            life is not None,
+            record.told if same else {},
+            routing.observe(),
+            _exists(config.DEVICE),
+            holds,
+            record.holds == holds and (holds or not self._listed()),
+        )
 
     def diff(self, observed: Observed, desired: Desired) -> Change:
         """Compute what to do."""
@@ -171,6 +198,7 @@ class IpsecDriver:
                 if item.id not in told or told[item.id].digest != wanted[item.id]
             ),
             lead=observed.ways != desired.ways or not observed.device,
+            turn=not observed.obeys,
         )
 
     def explain(self, change: Change) -> tuple[str, ...]:
@@ -178,6 +206,7 @@ class IpsecDriver:
         told = [
             ("the IKE daemon runs, but is not wanted", change.stop),
             ("the IKE daemon does not run as wanted", change.start),
+            ("the tunnels do not follow the role", change.turn),
         ]
         lines = [line for line, is_so in told if is_so]
         lines += [f"connection {item.id} is not loaded as wanted" for item in change.load]
@@ -201,8 +230,8 @@ class IpsecDriver:
         self._tell(change)
 
     def verify(self, desired: Desired) -> None:
-        """See that the daemon knows all, and only that."""
-        left = self.diff(self.observe(), desired)
+        """See that the daemon knows all, and only that; the role may have changed meanwhile."""
+        left = dataclasses.replace(self.diff(self.observe(), desired), turn=False)
         if left:
             tail = self._daemons.log_tail(self._spec.name, 200)
             told = "; ".join(self.explain(left)[:5])
@@ -219,15 +248,10 @@ class IpsecDriver:
 
     def tend(self) -> None:
         """Try again what is down and ours to begin: the other gateway may be mended by now."""
-        busy = states.known_to(self._listed() or ())
-        idle = [name for name, item in self._read().told.items() if name not in busy]
-        if not idle:
-            return
-        with vici.Vici(self._socket) as daemon_:
-            for answer in daemon_.stream("list-conns", "list-conn"):
-                for name in answer:
-                    if name in idle:
-                        _initiate(daemon_, name, vici.section(answer, name))
+        told = self._read().told
+        if told and role.holds(self._paths):
+            with vici.Vici(self._socket) as daemon_:
+                _begin(daemon_, {name for name, item in told.items() if item.begins})
 
     def _by_kernel(self) -> bool:
         if self._kernel is None:
@@ -270,8 +294,16 @@ class IpsecDriver:
                 _forget(daemon_, name)
             for connection in change.load:
                 refused = self._load(daemon_, connection)
-                told[connection.id] = Told(config.digest(connection), refused)
-        record = Record(life.pid, life.start_ticks, dict(sorted(told.items())))
+                told[connection.id] = Told(config.digest(connection), refused, connection.initiate)
+            holds = role.holds(self._paths)
+            if holds:
+                new = {item.id for item in change.load}
+                everything = change.turn or change.start
+                _begin(daemon_, {name for name, item in told.items()
+                                 if item.begins and (everything or name in new)})  # fmt: skip
+            else:
+                _let_go(daemon_)
+        record = Record(life.pid, life.start_ticks, dict(sorted(told.items())), holds)
         files.write_file(self._record, msgspec.json.encode(record).decode(), 0o600)
 
     def _load(self, daemon_: vici.Vici, connection: ipsec.Connection) -> str | None:
@@ -314,13 +346,26 @@ def _forget(daemon_: vici.Vici, name: str) -> None:
             continue  # the daemon does not have it, which is what we want
 
 
-def _initiate(daemon_: vici.Vici, name: str, connection: vici.Answer) -> None:
-    for child, body in vici.section(connection, "children").items():
-        del body
-        try:
-            daemon_.ask("initiate", {"ike": name, "child": child, "timeout": "-1"})
-        except vici.ViciError:
-            continue  # it is being established already
+def _begin(daemon_: vici.Vici, names: set[str]) -> None:
+    """Begin those tunnels of the connections that are not there, nor on their way."""
+    listed = daemon_.stream("list-sas", "list-sa") if names else []
+    for answer in daemon_.stream("list-conns", "list-conn") if names else ():
+        for name in names & answer.keys():
+            for child in states.lacking(name, vici.section(answer, name), listed):
+                try:
+                    daemon_.ask("initiate", {"ike": name, "child": child, "timeout": "-1"})
+                except vici.ViciError:
+                    continue  # it is being established already
+
+
+def _let_go(daemon_: vici.Vici) -> None:
+    """End all tunnels at once, without waiting for the other gateways: they are not ours."""
+    for answer in daemon_.stream("list-sas", "list-sa"):
+        for name, body in answer.items():
+            number = vici.section(answer, name).get("uniqueid") if body else None
+            if isinstance(number, str):
+                with contextlib.suppress(vici.ViciError):  # it has ended meanwhile
+                    daemon_.ask("terminate", {"ike-id": number, "force": "yes", "timeout": "-1"})
 
 
 def _exists(device: str) -> bool:

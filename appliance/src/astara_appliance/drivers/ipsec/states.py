@@ -62,9 +62,19 @@ def report(
     )
 
 
-def known_to(listed: Iterable["Answer"]) -> frozenset[str]:
-    """Return the connections that the daemon is at work on."""
-    return frozenset(name for answer in listed for name in answer)
+def lacking(name: str, loaded: "Answer", listed: Iterable["Answer"]) -> tuple[str, ...]:
+    """Return the tunnels of connection `name` that nobody works on.
+
+    `loaded` is how the daemon has the connection, `listed` are its events `list-sa`.
+    """
+    present: set[str] = set()
+    for answer in listed:
+        known = vici.section(answer, name)
+        if known and (known.get("state") != "ESTABLISHED" or known.get("tasks-active")):
+            return ()
+        children = vici.section(known, "child-sas")
+        present.update(str(vici.section(children, key).get("name")) for key in children)
+    return tuple(child for child in vici.section(loaded, "children") if child not in present)
 
 
 def why(name: str, log: str) -> str:

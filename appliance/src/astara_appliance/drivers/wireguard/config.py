@@ -48,6 +48,11 @@ def text(section: "Section") -> str:
     return "\n".join(lines) + "\n"
 
 
+def without_peers(text: str) -> str:
+    """Return what `text` says of the device itself."""
+    return text.partition("[Peer]\n")[0]
+
+
 def device(section: "Section") -> Device:
     """Return what `shown` is to find."""
     peers = (
@@ -79,6 +84,11 @@ def report(dump: str, now: float | None = None) -> wireguard.Report:
     return wireguard.Report(peers=tuple(_status(words, moment) for words in lines))
 
 
+def sent(dump: str) -> tuple[str, ...]:
+    """Return how much was sent to each peer, as `wg show wg0 dump` prints it."""
+    return tuple(line.split("\t")[6] for line in dump.splitlines()[1:])
+
+
 def routed(section: "Section") -> frozenset[str]:
     """Return the networks that lead into the device."""
     return frozenset(net for peer in section.peers for net in _networks(peer.allowed_ips))
@@ -97,8 +107,8 @@ def _lines(peer: "Remote") -> list[str]:
     if peer.endpoint is not None:
         host = f"[{peer.endpoint}]" if ":" in peer.endpoint else peer.endpoint
         lines.append(f"Endpoint = {host}:{peer.endpoint_port}")
-    if peer.keepalive_s:
-        lines.append(f"PersistentKeepalive = {peer.keepalive_s}")
+    # Said in any case: `wg syncconf` leaves as it is what is not said.
+    lines.append(f"PersistentKeepalive = {peer.keepalive_s or 'off'}")
     return lines
 
 

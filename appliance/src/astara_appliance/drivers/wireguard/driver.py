@@ -2,20 +2,23 @@
 kernel has no WireGuard.
 
 Peers that did not change keep their sessions (`wg syncconf`). Below each route into the device is
-one to nowhere, so that what belongs to a peer is never sent in the clear. Called by the pipeline;
-`openings` and `report` are told in `functions`.
+one to nowhere, so that what belongs to a peer is never sent in the clear. In a pair the device of
+the one that is not master rests: it is down, has no peers, and nothing leads into it. Called by
+the pipeline; `openings`, `report` and `follows_role` are told in `functions`.
 """
 
+import contextlib
 import dataclasses
 import ipaddress
 import json
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from astara_contract import wireguard
 
+from ...pair import role
 from ...system import daemon, files, process
 from .. import base, functions
 from . import config
@@ -29,7 +32,8 @@ _DAEMON = "wireguard-go"
 _PROTOCOL = "252"
 _METRIC, _NOWHERE_METRIC = "100", "4278198272"
 _READY_TIMEOUT_S = 10.0
-_POLL_S = 0.05
+_GREETED_WITHIN_S = 0.5
+_POLL_S = 0.02
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,10 +44,22 @@ class State:
     device: config.Device | None = dataclasses.field(default=None, repr=False)
     addresses: frozenset[str] = frozenset()
     routes: frozenset[str] = frozenset()
+    nowhere: frozenset[str] = frozenset()
+    """What leads to nowhere where no route into the device is."""
+
     mtu: int = 0
+    up: bool = False
 
 
 NOTHING = State()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """The device, and whether it is this appliance's turn to use it."""
+
+    state: State
+    holds: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,8 +78,10 @@ class WireguardDriver:
 
     name = wireguard.NAME
     section = wireguard.Section
+    follows_role = True
 
     def __init__(self, paths: "Paths") -> None:
+        self._paths = paths
         self._file = paths.run_dir / "wireguard.conf"
         self._daemons = daemon.Daemons(paths.run_dir, paths.log_dir)
         self._spec = daemon.DaemonSpec(wireguard.NAME, (_DAEMON, "--foreground", config.DEVICE))
@@ -84,11 +102,13 @@ class WireguardDriver:
             return NOTHING
         try:
             return State(
-                config.text(found),
-                config.device(found),
-                config.addresses(found),
-                config.routed(found),
-                found.mtu,
+                text=config.text(found),
+                device=config.device(found),
+                addresses=config.addresses(found),
+                routes=config.routed(found),
+                nowhere=config.routed(found),
+                mtu=found.mtu,
+                up=True,
             )
         except ValueError as error:
             raise base.CheckFailed(self.name, str(error)) from error
@@ -108,27 +128,13 @@ class WireguardDriver:
         if not process.is_installed("wg"):
             raise base.CheckFailed(self.name, "wireguard-tools (wg) is not installed")
 
-    def observe(self) -> State:
-        """Look at the device and at our routes."""
-        text = files.read_file(self._file)
-        if text is None:
-            return NOTHING
-        dump, shown = self._dump(), self._link()
-        return State(
-            text,
-            config.shown(dump) if dump else None,
-            frozenset(
-                f"{item['local']}/{item['prefixlen']}"
-                for item in shown.get("addr_info", ())
-                if item["scope"] != "link"
-            ),
-            _routes(),
-            shown.get("mtu", 0),
-        )
+    def observe(self) -> Observed:
+        """Look at the device, at our routes and at the role."""
+        return Observed(self._state(), role.holds(self._paths))
 
-    def diff(self, observed: State, desired: State) -> Change:
+    def diff(self, observed: Observed, desired: State) -> Change:
         """Compute what to do."""
-        return Change(observed, desired)
+        return Change(observed.state, desired if observed.holds else resting(desired))
 
     def explain(self, change: Change) -> tuple[str, ...]:
         """Tell how it differs, without keys."""
@@ -141,8 +147,10 @@ class WireguardDriver:
                 seen.device != wanted.device or seen.text != wanted.text,
             ),
             ("addresses differ", seen.addresses != wanted.addresses),
-            ("routes differ", seen.routes != wanted.routes),
+            ("routes differ", (seen.routes, seen.nowhere) != (wanted.routes, wanted.nowhere)),
             ("the MTU differs", seen.mtu != wanted.mtu),
+            ("the device is down", wanted.up and not seen.up),
+            ("the device is up, but the other one of the pair is master", _rests(seen, wanted)),
         )
         return tuple(line for line, is_so in told if is_so)
 
@@ -154,25 +162,23 @@ class WireguardDriver:
         else:
             # Written first: by it an agent that was killed knows that there is something of ours.
             files.write_file(self._file, wanted.text, 0o600)
-            _batch(_route("replace unreachable", net, _NOWHERE_METRIC) for net in wanted.routes)
+            _batch(_route("replace unreachable", net, _NOWHERE_METRIC) for net in wanted.nowhere)
             if not _exists():
                 self._make()
             process.run(["wg", "syncconf", config.DEVICE, str(self._file)])
-            _batch(f"addr add {item} dev {config.DEVICE}"
-                   for item in wanted.addresses - self._addresses())  # fmt: skip
-            _batch(f"addr del {item} dev {config.DEVICE}"
-                   for item in self._addresses() - wanted.addresses)  # fmt: skip
-            process.run(["ip", "link", "set", config.DEVICE, "mtu", str(wanted.mtu), "up"])
-            _batch(_route("replace", net, _METRIC, config.DEVICE) for net in wanted.routes)
-        gone = (seen.routes | _routes(whole=False)) - wanted.routes
-        _batch(_route("del unreachable", net, _NOWHERE_METRIC) for net in gone)
-        left = _routes(whole=False) - wanted.routes
-        _batch(_route("del", net, _METRIC, config.DEVICE) for net in left)
+            rises = wanted.device if wanted.up and not seen.up else None
+            with self._greeting(rises) if rises else contextlib.nullcontext():
+                self._furnish(wanted)
+        present = _routes()
+        _batch(_route("del", net, _METRIC, config.DEVICE) for net in present[0] - wanted.routes)
+        _batch(_route("del unreachable", net, _NOWHERE_METRIC)
+               for net in present[1] - wanted.nowhere)  # fmt: skip
 
     def verify(self, desired: State) -> None:
-        """See that the device is as wanted."""
-        left = self.diff(self.observe(), desired)
-        if left:
+        """See that the device is as wanted; the role may have changed meanwhile."""
+        observed = self.observe()
+        if observed.state not in (desired, resting(desired)):
+            left = self.diff(observed, desired)
             raise base.VerifyFailed(self.name, "; ".join(self.explain(left)))
 
     def report(self) -> wireguard.Report:
@@ -195,6 +201,34 @@ class WireguardDriver:
                 raise base.ApplyFailed(self.name, f"the device does not answer: {tail}")
             time.sleep(_POLL_S)
 
+    def _furnish(self, wanted: State) -> None:
+        """Give the device its addresses, its MTU and its routes; down it has no routes."""
+        present = self._state().addresses
+        _batch(f"addr add {item} dev {config.DEVICE}" for item in wanted.addresses - present)
+        _batch(f"addr del {item} dev {config.DEVICE}" for item in present - wanted.addresses)
+        to = "up" if wanted.up else "down"
+        process.run(["ip", "link", "set", config.DEVICE, "mtu", str(wanted.mtu), to])
+        _batch(_route("replace", net, _METRIC, config.DEVICE) for net in wanted.routes)
+
+    @contextlib.contextmanager
+    def _greeting(self, wanted: config.Device) -> Iterator[None]:
+        """Have a handshake with each peer whose place is known as the device comes up: whoever was
+        master before has other keys, and a peer notices only when it misses answers.
+
+        A device sends a keepalive when it begins to have them, and that takes a session.
+        """
+        before = config.sent(self._dump())
+        silent = [peer.public_key for peer in wanted.peers if not peer.keepalive_s]
+        _keep_alive(silent, 1)
+        try:
+            yield
+            # wireguard-go comes up a moment after its link.
+            deadline = time.monotonic() + _GREETED_WITHIN_S
+            while config.sent(self._dump()) == before and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        finally:
+            _keep_alive(silent, 0)
+
     def _remove(self) -> None:
         if not self._daemons.stop(self._spec.name) and _exists():
             process.run(["ip", "link", "del", config.DEVICE])
@@ -213,8 +247,52 @@ class WireguardDriver:
         found: list[dict[str, Any]] = json.loads(shown or "[]")
         return next((item for item in found if item), {})
 
-    def _addresses(self) -> frozenset[str]:
-        return self.observe().addresses
+    def _state(self) -> State:
+        text = files.read_file(self._file)
+        if text is None:
+            return NOTHING
+        dump, shown = self._dump(), self._link()
+        routes, nowhere = _routes()
+        addresses = (
+            f"{item['local']}/{item['prefixlen']}"
+            for item in shown.get("addr_info", ())
+            if item["scope"] != "link"
+        )
+        return State(
+            text=text,
+            device=config.shown(dump) if dump else None,
+            addresses=frozenset(addresses),
+            routes=routes,
+            nowhere=nowhere,
+            mtu=shown.get("mtu", 0),
+            up="UP" in shown.get("flags", ()),
+        )
+
+
+def resting(desired: State) -> State:
+    """Return the device of the one of a pair that is not master: without peers it has no
+    session, and answers nobody.
+    """
+    if desired.device is None or desired.text is None:
+        return desired
+    return dataclasses.replace(
+        desired,
+        text=config.without_peers(desired.text),
+        device=desired.device._replace(peers=()),
+        addresses=frozenset(),
+        routes=frozenset(),
+        up=False,
+    )
+
+
+def _rests(seen: State, wanted: State) -> bool:
+    return seen.up and wanted.device is not None and not wanted.up
+
+
+def _keep_alive(peers: Iterable[str], interval_s: int) -> None:
+    words = [f"peer {key} persistent-keepalive {interval_s}" for key in peers]
+    if words:
+        process.run(["wg", "set", config.DEVICE, *" ".join(words).split()])
 
 
 def _exists() -> bool:
@@ -225,15 +303,15 @@ def _exists() -> bool:
     return True
 
 
-def _routes(*, whole: bool = True) -> frozenset[str]:
-    """Return the networks that have both our routes, or any of them."""
-    kinds: dict[str, set[str]] = {}
+def _routes() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the networks that lead into the device, and those that lead to nowhere."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     for version in ("-4", "-6"):
         asked = ["ip", version, "-json", "route", "show", "proto", _PROTOCOL]
         for route in json.loads(process.run(asked).stdout or "[]"):
             network = str(ipaddress.ip_network(route["dst"]))
-            kinds.setdefault(network, set()).add(route.get("type", "unicast"))
-    return frozenset(net for net, found in kinds.items() if len(found) == 2 or not whole)
+            found[route.get("type", "unicast") == "unicast"].add(network)
+    return frozenset(found[True]), frozenset(found[False])
 
 
 def _route(verb: str, network: str, metric: str, device: str = "") -> str:
