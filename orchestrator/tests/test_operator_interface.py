@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 from oslo_config import cfg
@@ -322,3 +324,49 @@ def test_a_broker_that_is_away_is_told_of_and_not_waited_for(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3, done.stderr
     assert "the message broker of transport_url does not answer (127.0.0.1:1" in done.stderr
+
+
+# Connection.Start of AMQP 0-9-1: version, no properties, one mechanism, one locale.
+START = b"\x00\x09\x00\x00\x00\x00" + b"\x00\x00\x00\x08AMQPLAIN" + b"\x00\x00\x00\x05en_US"
+METHOD = b"\x00\x0a\x00\x0a" + START
+FRAME = b"\x01\x00\x00" + len(METHOD).to_bytes(4) + METHOD + b"\xce"
+
+
+@pytest.fixture
+def frozen_broker(request):
+    """A port whose connections the kernel takes; whoever listens says little, or nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            kept = []
+            while True:
+                try:
+                    kept.append(listening.accept()[0])
+                    kept[-1].sendall(request.param)
+                except OSError:
+                    break
+            for each in kept:
+                each.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("frozen_broker", "words"),
+    [
+        pytest.param(b"", "the message broker of transport_url does not answer", id="silent"),
+        pytest.param(FRAME, "the message broker does not answer within 4 s", id="in the middle"),
+    ],
+    indirect=["frozen_broker"],
+)
+def test_a_broker_that_hangs_is_given_up_within_the_deadline(tmp_path, frozen_broker, words):
+    file = tmp_path / "orchestrator.ini"
+    file.write_text(f"[DEFAULT]\ntransport_url = rabbit://u:p@127.0.0.1:{frozen_broker}/\n")
+    argv = [sys.executable, "-m", "astara.cmd.ctl", "--config-file", str(file)]
+    argv += ["--timeout", "2", "list"]
+    # The library by itself would try for ever.
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr
+    assert words in done.stderr

@@ -5,7 +5,9 @@ oslo.messaging.
 """
 
 import logging
+import queue
 import socket
+import threading
 import typing
 
 import msgspec
@@ -22,6 +24,9 @@ VERSION = "1.0"
 THREADS = 4
 AMQP_PORT = 5672
 REACH_TIMEOUT_S = 3.0
+SPARE_S = 2.0  # for connecting, on top of the time that a node has to answer
+ASKED_AT_ONCE = 16
+HEADER = b"AMQP\x00\x00\x09\x01"  # AMQP 0-9-1, section 4.2.2: whoever speaks it answers
 
 
 class NodeSilent(Exception):
@@ -68,6 +73,15 @@ def server(conf: cfg.ConfigOpts, node: Node) -> typing.Any:
     return made
 
 
+def _greet(where: tuple[str, int], *, speaks: bool) -> None:
+    """Connect to a broker and hear a word of it; one that hangs is connected to by the kernel."""
+    with socket.create_connection(where, REACH_TIMEOUT_S) as link:
+        if speaks:
+            link.sendall(HEADER)
+            if not link.recv(1):
+                raise ConnectionAbortedError("it hung up")
+
+
 class Caller:
     """Asks nodes; safe to share between threads."""
 
@@ -78,8 +92,12 @@ class Caller:
         self._client = oslo_messaging.get_rpc_client(
             transport, _target(conf, oslo_messaging), timeout=timeout_s
         )
+        self._timeout_s = timeout_s
         self._transport = transport
-        self._hosts = oslo_messaging.TransportURL.parse(conf).hosts
+        url = oslo_messaging.TransportURL.parse(conf)
+        self._hosts = url.hosts
+        self._greets = url.transport == "rabbit" and not conf.oslo_messaging_rabbit.ssl
+        self._places = threading.BoundedSemaphore(ASKED_AT_ONCE)
 
     def _reach(self) -> None:
         """Raise `NodeSilent` if no broker is there: oslo.messaging would wait for ever."""
@@ -87,7 +105,7 @@ class Caller:
         for each in self._hosts:
             where = (each.hostname, each.port or AMQP_PORT)
             try:
-                socket.create_connection(where, REACH_TIMEOUT_S).close()
+                _greet(where, speaks=self._greets)
             except OSError as fault:
                 faults.append(f"{where[0]}:{where[1]}: {fault}")
             else:
@@ -100,14 +118,45 @@ class Caller:
         """Ask a node, or any node; raises `NodeSilent`."""
         self._reach()
         client = self._client.prepare(server=host) if host else self._client
+        encoded = messages.encode(question)
         try:
-            answer = client.call({}, "ask", question=messages.encode(question))
+            answer = self._in_time(lambda: client.call({}, "ask", question=encoded))
         except self._errors as fault:
             who = f"node {host}" if host else "no orchestrator"
             detail = str(fault).partition("\n")[0] or type(fault).__name__
             text = f"{who} answered over the message broker" if not host else f"{who} is silent"
             raise NodeSilent(f"{text} ({detail})") from fault
         return messages.decode_answer(answer)
+
+    def _in_time(self, call: "typing.Callable[[], str]") -> str:
+        """Call in a thread that is left to itself when time is over.
+
+        The library counts the time for an answer, not that for connecting, and a broker may hang
+        in the middle.
+        """
+        if not self._places.acquire(timeout=self._timeout_s):
+            raise NodeSilent(f"{ASKED_AT_ONCE} questions wait for the message broker already")
+        ended: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                ended.put(call())
+            except (
+                BaseException
+            ) as fault:  # the boundary of the thread: raised where it is awaited
+                ended.put(fault)
+            finally:
+                self._places.release()
+
+        threading.Thread(target=run, name="question", daemon=True).start()
+        try:
+            told = ended.get(timeout=self._timeout_s + SPARE_S)
+        except queue.Empty:
+            text = f"the message broker does not answer within {self._timeout_s + SPARE_S:g} s"
+            raise NodeSilent(text) from None
+        if isinstance(told, BaseException):
+            raise told
+        return told
 
     def close(self) -> None:
         """Close the connection."""
