@@ -80,7 +80,13 @@ def test_the_pre_shared_key_is_not_for_tenants(site: Site) -> None:
 def test_changes_are_announced_as_those_of_the_router(site: Site) -> None:
     site.neutron.announced()
     made = site.connect()
-    for change in ({"psk": "another"}, {"admin_state_up": False}):
+    changes = (
+        {"psk": "another"},
+        {"peer_ep_group_id": site.group("cidr", "10.77.0.0/24")},
+        {"dpd": {"action": "restart", "interval": 7, "timeout": 30}},
+        {"admin_state_up": False},
+    )
+    for change in changes:
         # Neutron lets nobody change what is being created.
         site.neutron.service.report(site.router, ipsec_site_connections={made["id"]: "DOWN"})
         before = site.neutron.service.generation(site.router)
@@ -90,9 +96,22 @@ def test_changes_are_announced_as_those_of_the_router(site: Site) -> None:
         assert answer.status_code == 200, answer.text
         assert site.neutron.service.generation(site.router) != before
     told = [kind for kind, _ in site.neutron.announced() if kind == "router.update.end"]
-    assert len(told) == 3
+    assert len(told) == 1 + len(changes)
     [shown] = site.view()["ipsec_site_connections"]
     assert not shown["admin_state_up"]
+    assert (shown["peer_cidrs"], shown["dpd_interval"]) == (["10.77.0.0/24"], 7)
+
+
+@pytest.mark.parametrize(("path", "kind", "which"), [
+    ("ikepolicies", "ikepolicy", "ike"), ("ipsecpolicies", "ipsecpolicy", "ipsec"),
+])  # fmt: skip
+def test_a_policy_in_use_does_not_change_under_a_connection(
+    site: Site, path: str, kind: str, which: str
+) -> None:
+    site.connect()
+    policy = getattr(site, which)["id"]
+    answer = site.tenant.call("PUT", f"/vpn/{path}/{policy}", {kind: {"pfs": "group2"}})
+    assert answer.status_code == 409
 
 
 def test_reported_statuses_are_shown_and_make_no_work(site: Site) -> None:
@@ -104,6 +123,18 @@ def test_reported_statuses_are_shown_and_make_no_work(site: Site) -> None:
         assert shown["status"] == status
         assert site.shown("vpnservices", "vpnservice", site.service["id"])["status"] == service
     assert site.neutron.service.generation(site.router) == before
+
+
+def test_a_service_is_as_its_connections_also_without_any(site: Site) -> None:
+    def status() -> str:
+        return str(site.shown("vpnservices", "vpnservice", site.service["id"])["status"])
+
+    assert (site.service["status"], status()) == ("DOWN", "DOWN")
+    made = site.connect()
+    site.neutron.service.report(site.router, ipsec_site_connections={made["id"]: "ACTIVE"})
+    assert status() == "ACTIVE"
+    deleted = site.tenant.call("DELETE", f"/vpn/ipsec-site-connections/{made['id']}")
+    assert (deleted.status_code, status()) == (204, "DOWN")
 
 
 def test_a_report_touches_no_connection_of_another_router(

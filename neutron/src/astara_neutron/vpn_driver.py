@@ -9,9 +9,12 @@ Loaded by neutron-vpnaas (`service_plugins = astara_router,vpnaas`), which finds
 import ipaddress
 from typing import Any
 
-from neutron_lib import rpc
+from neutron_lib import constants, rpc
 from neutron_lib.api.definitions import l3
+from neutron_lib.db import api as db_api
 from neutron_vpnaas.services.vpn import service_drivers
+
+from .queries import vpn
 
 
 class VpnDriver(service_drivers.VpnDriver):
@@ -32,6 +35,9 @@ class VpnDriver(service_drivers.VpnDriver):
             for version in (4, 6)
         }
         vpnservice.update({f"external_{name}": value for name, value in first.items()})
+        # Nobody reports a service without connections, and one that is pending cannot be changed.
+        self._settle(context, vpnservice["router_id"])
+        vpnservice["status"] = constants.DOWN
         self.service_plugin.set_external_tunnel_ips(context, vpnservice["id"], **first)
         self._announce(context, vpnservice["router_id"])
 
@@ -56,13 +62,21 @@ class VpnDriver(service_drivers.VpnDriver):
         self._changed(context, ipsec_site_connection)
 
     def delete_ipsec_site_connection(self, context: Any, ipsec_site_connection: Any) -> None:
-        """Tell of its end."""
+        """Tell of its end; a service whose last one it was is DOWN."""
+        self._settle(context, self._router_of(context, ipsec_site_connection))
         self._changed(context, ipsec_site_connection)
 
     def _changed(self, context: Any, connection: Any) -> None:
+        self._announce(context, self._router_of(context, connection))
+
+    def _router_of(self, context: Any, connection: Any) -> str:
         service = connection["vpnservice_id"]
-        router_id = self.service_plugin.get_vpnservice_router_id(context, service)
-        self._announce(context, router_id)
+        return str(self.service_plugin.get_vpnservice_router_id(context, service))
+
+    @db_api.retry_if_session_inactive()
+    def _settle(self, context: Any, router_id: str) -> None:
+        with db_api.CONTEXT_WRITER.using(context):
+            vpn.settle_services(context.session, router_id)
 
     def _announce(self, context: Any, router_id: str) -> None:
         """Say what the API layer says of a router that was updated: VPN objects it announces by

@@ -62,6 +62,12 @@ def set_statuses(session: Any, router_id: str, wanted: Mapping[str, str]) -> Non
         ids = [item for item, value in wanted.items() if value == status]
         _write(session, _CONNECTION, status, _CONNECTION.id.in_(ids),
                _CONNECTION.vpnservice_id.in_(services))  # fmt: skip
+    settle_services(session, router_id)
+
+
+def settle_services(session: Any, router_id: str) -> None:
+    """Write the statuses of a router's services: ACTIVE if any connection is, else DOWN."""
+    services = sa.select(_SERVICE.id).where(_SERVICE.router_id == router_id)
     active = sa.exists().where(
         _CONNECTION.vpnservice_id == _SERVICE.id, _CONNECTION.status == "ACTIVE"
     )
