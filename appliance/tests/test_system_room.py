@@ -98,6 +98,21 @@ def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".config.x2", "config.json"]
 
 
+def test_a_log_that_grows_is_bounded_while_the_daemon_writes_on(daemons, tmp_path):
+    log = tmp_path / "log/sleeper.log"
+    daemons.start(sleeper())
+    wait_for(lambda: "up" in daemons.log_tail("sleeper"))
+    assert daemons.bound_logs() == ()
+    with log.open("ab") as more:
+        more.write(b"x" * daemon.LARGEST_LOG + b"end")
+    assert daemons.bound_logs() == ("sleeper",)
+    former = log.with_suffix(".log.1").read_bytes()
+    assert (len(former), former[-4:]) == (daemon.LOG_KEPT, b"xend")
+    daemons.reload(sleeper())
+    wait_for(lambda: daemons.log_tail("sleeper") == "again")
+    assert log.stat().st_size < 100
+
+
 def test_daemon_is_kept_reloaded_found_again_and_stopped(daemons, tmp_path):
     first = daemons.start(sleeper())
     assert daemons.start(sleeper()) == first

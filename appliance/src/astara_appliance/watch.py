@@ -1,5 +1,5 @@
 """Look after the appliance between pushes: undo drift, find out whether the gateways answer, and
-have the network functions follow the role in a pair.
+have the network functions follow the role in a pair; bound the logs of daemons.
 
 Loops in daemon threads, all with jitter and all outliving any single failure. The repair loop
 also wakes when the time of a trial is over. They never decide what the appliance should be.
@@ -16,7 +16,7 @@ from . import clock, errors, facts, pipeline, store
 from .drivers.routes import plan
 from .pair import news, role
 from .pair.settings import Places
-from .system import memory, netlink, process
+from .system import daemon, memory, netlink, process
 from .system.paths import Paths
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Watch:
         self._line = line
         self._names = names
         self._paths = paths
+        self._daemons = daemon.Daemons(paths.run_dir, paths.log_dir)
         self._repair_every_s = repair_every_s
         self._stopped = threading.Event()
         self._repair_now = threading.Event()
@@ -131,6 +132,9 @@ class Watch:
         return math.inf if left_s is None else max(left_s, OVERDUE_RETRY_S)
 
     def _repair(self) -> None:
+        bounded = self._daemons.bound_logs()
+        if bounded:
+            LOG.info("logs.bounded names=%s", ",".join(bounded))
         try:
             repaired = self._line.repair()
             self._line.tend()

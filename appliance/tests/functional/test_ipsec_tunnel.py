@@ -231,8 +231,12 @@ def test_a_dead_daemon_leaks_nothing_and_comes_back(sites, tmp_path, eventually)
         {"ike_version": 1},
         {"ike_version": 1, "aggressive": True},
         {"esp": {"encryption": "aes-128-gcm-16", "group": 19}},
+        {
+            "ike": {"encryption": "aes-192-ccm-12", "integrity": "aes-cmac", "group": 31},
+            "esp": {"encryption": "aes-256-ctr", "integrity": "sha512", "group": 31},
+        },
     ],
-    ids=["ikev1", "aggressive", "gcm"],
+    ids=["ikev1", "aggressive", "gcm", "ccm-cmac-ctr-25519"],
 )
 def test_other_policies(sites, eventually, keys):
     sites.connect(**keys)

@@ -25,6 +25,7 @@ from . import files, process
 LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 5.0
+LARGEST_LOG, LOG_KEPT = 2 * 1024 * 1024, 512 * 1024
 _KILL_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _BOOT_FIELD = 19  # starttime, counted from the field after the command name (proc(5), field 22)
@@ -151,6 +152,22 @@ class Daemons:
     def log_tail(self, name: str, characters: int = 600) -> str:
         """Return the end of what daemon `name` printed."""
         return (files.read_file(self._log_file(name)) or "")[-characters:].strip()
+
+    def bound_logs(self) -> tuple[str, ...]:
+        """Keep of each log that has grown too large its end, as NAME.log.1; return their names.
+
+        Daemons append to what they have open, so the file stays and is emptied. What is written
+        between the two is lost.
+        """
+        found = [path for path in self._log_dir.glob("*.log") if path.stat().st_size > LARGEST_LOG]
+        for path in found:
+            with path.open("rb+") as log:
+                log.seek(-LOG_KEPT, os.SEEK_END)
+                former = path.with_suffix(".log.1")
+                former.write_bytes(log.read())
+                former.chmod(0o600)
+                log.truncate(0)
+        return tuple(sorted(path.stem for path in found))
 
     def _end_strays(self, spec: DaemonSpec) -> None:
         """End processes of `spec` whose pid file is lost: the same program on files of ours."""
