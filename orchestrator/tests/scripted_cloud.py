@@ -126,6 +126,9 @@ class ScriptedInstance:
             else (),
         )
 
+    def recount(self):
+        self.cloud.note(self.id, "recount")
+
     def use_image(self, image_id):
         self.image_id = image_id
 
@@ -291,7 +294,9 @@ class Inventory:
         yield lines
 
     def traces(self):
-        return [events.Resource("router", name) for name in self.cloud.names("servers")]
+        for name in self.cloud.names("servers"):
+            doubled = (self.cloud.read("servers", name) or {}).get("doubled", False)
+            yield instance_port.Trace(events.Resource("router", name), doubled)
 
     def close(self):
         pass

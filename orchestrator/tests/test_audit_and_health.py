@@ -95,6 +95,26 @@ def test_a_server_of_a_router_that_appeared_meanwhile_is_left_alone(bench):
     assert bench.of(Action.DELETE) == []  # its grace begins anew
 
 
+def test_what_is_there_twice_is_told_to_its_worker_after_a_grace(bench):
+    bench.cloud.router("a", tenant="t1")
+    bench.cloud.write("servers", "a", doubled=True)
+    bench.cloud.write("servers", "lost", doubled=True)
+
+    def told():
+        bench.audit()
+        return [one for one in bench.of(Action.UPDATE) if one.recount]
+
+    assert told() == []
+    bench.clock.now += 61
+    [event] = told()
+    assert event.resource == events.Resource("router", "a", "t1")
+    assert event.generation is None
+    bench.cloud.write("servers", "a", doubled=False)
+    assert told() == []
+    bench.cloud.write("servers", "a", doubled=True)
+    assert told() == [], "its grace begins anew"
+
+
 def test_failing_audits_are_repeated_and_survived(bench):
     stop, attempts = threading.Event(), []
 

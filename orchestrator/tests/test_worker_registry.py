@@ -108,6 +108,14 @@ def test_resources_take_turns(bench):
     assert bench.work()[:4] == list("abcd")
 
 
+def test_a_resource_that_is_there_twice_is_counted_and_looked_at(serving):
+    asked = events.Resource("router", "b", "t-b")
+    sent = events.encode(events.Event(asked, Action.UPDATE, source="doubled", recount=True))
+    serving.slots.handle(events.decode(sent))
+    assert serving.work() == ["b"]
+    assert [one["id"] for one in serving.cloud.calls(call="recount")] == ["b"]
+
+
 def test_a_hint_by_network_reaches_the_resources_on_it(serving):
     serving.slots.handle(events.Hint(Action.UPDATE, network_id="n1"))
     assert sorted(set(serving.work())) == ["a", "b"]

@@ -27,7 +27,8 @@ class Event(msgspec.Struct, frozen=True, tag="event", omit_defaults=True):
 
     `generation` is what Neutron reported when the event was made (audit only): a worker whose
     instance already runs that generation ignores the event. `source` is for the log: notification,
-    audit, ...; `trace` is the trace that it belongs to, if any (a W3C traceparent).
+    audit, ...; `trace` is the trace that it belongs to, if any (a W3C traceparent). `recount` says
+    that Nova has more servers for it than it should have.
     """
 
     resource: Resource
@@ -35,6 +36,7 @@ class Event(msgspec.Struct, frozen=True, tag="event", omit_defaults=True):
     generation: str | None = None
     source: str = ""
     trace: str = ""
+    recount: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, tag="hint", omit_defaults=True):

@@ -297,9 +297,10 @@ AUDIT_ORPHANS = _gauge(
 AUDIT_FINDINGS = _counter(
     "astara_audit_findings_total",
     "What audits found; kind: behind (the appliance does not run what Neutron has now), unlisted "
-    "(served, and not in Neutron's list), orphan (servers or ports of what is gone).",
+    "(served, and not in Neutron's list), orphan (servers or ports of what is gone), doubled (two "
+    "servers of one appliance).",
     "kind",
-    known=("behind", "unlisted", "orphan"),
+    known=("behind", "unlisted", "orphan", "doubled"),
 )
 
 # -- the node itself ---------------------------------------------------------------------------

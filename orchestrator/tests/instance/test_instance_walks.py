@@ -4,7 +4,8 @@ import http_cloud
 import msgspec
 import pytest
 
-from astara.instance import stop
+from astara.clients import connect
+from astara.instance import inventory, stop
 from astara.machine import instance_port
 from astara.machine.vocabulary import InstanceState
 
@@ -667,6 +668,61 @@ def test_a_creation_that_comes_about_after_all_patience_is_undone(rig, late):
 
     assert list(rig.cloud.servers) == [first["id"]]
     assert rig.cloud.routers[router_id]["status"] == "ACTIVE"
+
+
+def _doubled(rig, first, **values):
+    """Have a second server, as somebody left it who died before he wrote it down."""
+    second = first | {"id": http_cloud.new_id(), "_ports": []} | values
+    rig.cloud.servers[second["id"]] = second
+    return second["id"]
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_of_two_servers_the_one_without_the_ports_goes_after_a_restart(rig, older):
+    router_id = rig.cloud.add_router()
+    rig.drive(rig.instance(router_id))
+    [first] = rig.cloud.servers.values()
+    created = "2020-01-01T00:00:00Z" if older else "2030-01-01T00:00:00Z"
+    second = _doubled(rig, first, status="ACTIVE", created=created)
+    successor = rig.instance(router_id)
+    rig.drive(successor)
+    assert second in rig.cloud.servers, "an appliance that answers is not asked about"
+
+    successor.recount()
+    successor.begin_walk()
+    successor.glance()
+    assert list(rig.cloud.servers) == [first["id"]]
+    assert successor.state is InstanceState.CONFIGURED
+
+
+def test_a_second_server_of_somebody_else_or_of_the_other_half_is_left_alone(rig):
+    router_id = rig.cloud.add_router()
+    instance = rig.instance(router_id)
+    rig.drive(instance)
+    [first] = rig.cloud.servers.values()
+    unmarked = _doubled(rig, first, status="ACTIVE", metadata={})
+    half = _doubled(rig, first, status="ACTIVE", name=f"ak-router-{router_id}_1")
+    odd = _doubled(rig, first, status="ACTIVE", name=f"mine-{router_id}")
+    instance.recount()
+    instance.begin_walk()
+    instance.update_state()
+    assert set(rig.cloud.servers) == {first["id"], unmarked, half, odd}
+
+
+def test_the_inventory_tells_what_is_there_twice(rig):
+    single, twice = rig.cloud.add_router(), rig.cloud.add_router()
+    for router_id in (single, twice):
+        rig.drive(rig.instance(router_id))
+    first, second = rig.cloud.servers.values()
+    _doubled(rig, first, status="ACTIVE", name=f"ak-router-{single}_1")
+    _doubled(rig, first, status="ACTIVE", _deleting=1, _held=True)
+    _doubled(rig, second, status="ERROR")
+    cloud = connect.Cloud(neutron=rig.neutron, nova=rig.nova, glance=None, keystone=None)
+    lister = inventory.CloudInventory(cloud, 100)
+    assert {trace.resource.id: trace.doubled for trace in lister.traces()} == {
+        single: False,
+        twice: True,
+    }
 
 
 @pytest.mark.parametrize("lost", range(1, 12))

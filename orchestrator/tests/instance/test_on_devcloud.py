@@ -124,7 +124,7 @@ def test_the_inventory_lists_it_and_finds_its_traces(cloud, router):
     lister = inventory.CloudInventory(cloud, page_size=50)
 
     assert router in {line.resource.id for page in lister.pages() for line in page}
-    assert router in {resource.id for resource in lister.traces()}
+    assert router in {trace.resource.id for trace in lister.traces()}
 
 
 def test_a_second_process_finds_it_configured_and_changes_nothing(cloud, makes, router):

@@ -9,7 +9,7 @@ from .. import events
 from ..clients.connect import Cloud, open_cloud
 from ..clients.neutron import router_of
 from ..conf import CONF
-from ..machine.instance_port import Listed
+from ..machine.instance_port import Listed, Trace
 from . import failures, names
 
 DRIVER = "router"
@@ -33,16 +33,24 @@ class CloudInventory:
                     for router in page
                 ]
 
-    def traces(self) -> Iterator[events.Resource]:
+    def traces(self) -> Iterator[Trace]:
         """List the routers for which a server or a port of ours exists, each once."""
         seen: set[str] = set()
+        appliances: set[str] = set()
+        doubled: set[str] = set()
         with failures.translated():
             for server in self._cloud.nova.our_servers():
-                seen.add(names.router_of(server.resource or "") or "")
+                router_id = names.router_of(server.resource or "") or ""
+                seen.add(router_id)
+                # Each appliance has a name of its own, the two of a pair as well.
+                if server.task_state != "deleting" and names.of_router(server.name, router_id):
+                    if server.name in appliances:
+                        doubled.add(router_id)
+                    appliances.add(server.name)
             for port in self._cloud.neutron.our_ports():
                 seen.add(router_of(port) or "")
         for router_id in sorted(seen - {""}):
-            yield events.Resource(DRIVER, router_id)
+            yield Trace(events.Resource(DRIVER, router_id), router_id in doubled)
 
     def close(self) -> None:
         """Close the session."""

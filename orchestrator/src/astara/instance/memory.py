@@ -77,6 +77,7 @@ class Memory:
     wanted: Wanted | None = None
     server: Server | None = None
     doubtful: bool = True  # whether Nova may have more than one server for us
+    recount: bool = False  # whether an audit has counted more than one
     doubt_until_s: float = 0.0  # until when a creation that was not answered may come about
     ports: tuple[frozenset[str], Plug] | None = None
     ports_read: bool = False

@@ -30,6 +30,11 @@ def port(label: str, router_id: str, index: int = 0) -> str:
     return f"ASTARA:{label}:{router_id}" + (f":{index}" if index else "")
 
 
+def of_router(name: str, router_id: str) -> bool:
+    """Tell whether a name is one that we give to the servers of a router."""
+    return name in (server(router_id, 0), server(router_id, 1))
+
+
 def server_index(name: str) -> int:
     """Tell which member of a pair a server of ours is, by the name that we gave it."""
     return _index(name.rpartition("_")[2])

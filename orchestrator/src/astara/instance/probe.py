@@ -60,7 +60,7 @@ def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
     found = own_servers(tools, router_id, memory.index)
     chosen = verdict.choose(found)
     if chosen is not None and verdict.running(chosen):
-        _end_doubles(tools, found, chosen)
+        _end_doubles(tools, router_id, found, chosen)
         # A creation that was not answered may still make one.
         memory.doubtful = clock.SYSTEM.monotonic() < memory.doubt_until_s
     if chosen is None or (memory.server is not None and chosen.id != memory.server.id):
@@ -69,17 +69,31 @@ def read_server(tools: Tools, memory: Memory, router_id: str) -> Server | None:
     return chosen
 
 
-def _end_doubles(tools: Tools, found: tuple[Server, ...], chosen: Server) -> None:
+def _count_again(tools: Tools, memory: Memory, router: topology.RouterDetail) -> None:
+    """Find out which server has the ports, and delete the others that carry our mark."""
+    management = read_ports(tools, memory, router, fresh=True).management
+    known = memory.server.id if memory.server is not None else ""
+    holder = (management.device_id if management is not None else "") or known
+    found = own_servers(tools, router.id, memory.index)
+    chosen = verdict.choose(found, holder)
+    if chosen is not None and verdict.running(chosen):
+        _end_doubles(tools, router.id, found, chosen)
+        if chosen.id != known:
+            memory.forget_server()
+        memory.server = chosen
+    memory.recount = False
+
+
+def _end_doubles(tools: Tools, router_id: str, found: tuple[Server, ...], chosen: Server) -> None:
     """Delete what an unanswered creation left beside the server that runs, and has the ports."""
-    for server in found:
-        if server.id != chosen.id and server.task_state != "deleting":
-            LOG.warning(
-                "server.doubled server=%s status=%s beside=%s",
-                server.id,
-                server.status,
-                chosen.id,
-            )
-            tools.nova.delete_server(server.id)
+    doubles = [each for each in found if each.id != chosen.id and each.task_state != "deleting"]
+    if doubles:
+        tools.fence.confirm(router_id)  # another node may have made the one that serves now
+    for server in doubles:
+        LOG.warning(
+            "server.doubled server=%s status=%s beside=%s", server.id, server.status, chosen.id
+        )
+        tools.nova.delete_server(server.id)
 
 
 def own_servers(tools: Tools, router_id: str, index: int) -> tuple[Server, ...]:
@@ -128,6 +142,8 @@ def look(
 
     `silent` says that it has just been asked in vain.
     """
+    if memory.recount:
+        _count_again(tools, memory, router)
     plug = read_ports(tools, memory, router)
     before = _server_id(memory, plug.management)
     asked_already = before is not None

@@ -111,6 +111,11 @@ class RouterInstance:
         self._asked_to_switch = not refusal
         return refusal
 
+    def recount(self) -> None:
+        """Ask Nova for all servers at the next look, and end those beside the one that serves."""
+        for member in tuple(self._members):
+            member.memory.recount = True
+
     def begin_walk(self) -> None:
         """Forget what belongs to the walk before."""
         self._forget_walk()
@@ -133,7 +138,14 @@ class RouterInstance:
         """Ask the appliances alone; look at everything if one does not say what it said before."""
         overdue = clock.SYSTEM.monotonic() >= self._look_by_s
         settled = self._state is InstanceState.CONFIGURED and not self._owes_report
-        if overdue or not settled or self._asked_to_switch or self._first.detail_read:
+        counted = not any(member.memory.recount for member in self._members)
+        if (
+            overdue
+            or not settled
+            or not counted
+            or self._asked_to_switch
+            or self._first.detail_read
+        ):
             return self._look()
         with self._verb():
             for member in self._members:

@@ -51,8 +51,14 @@ def running(server: Server) -> bool:
     return usable(server) and server.status in _RUNNING
 
 
-def choose(servers: Collection[Server]) -> Server | None:
-    """Pick the server that counts: one that runs has the ports; else the oldest usable one."""
+def choose(servers: Collection[Server], holder: str = "") -> Server | None:
+    """Pick the server that counts: the holder of the ports, if that is known and usable.
+
+    Else one that runs, because it has the ports; else the oldest usable one.
+    """
+    for server in servers:
+        if server.id == holder and usable(server):
+            return server
     for fit in (running, usable):
         for server in servers:
             if fit(server):

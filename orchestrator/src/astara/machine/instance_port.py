@@ -196,6 +196,12 @@ class Instance(typing.Protocol):
         Like `describe`, callable by any thread.
         """
 
+    def recount(self) -> None:
+        """Ask Nova for all servers at the next look, and end those beside the one that serves.
+
+        Like `describe`, callable by any thread.
+        """
+
     def outdate(self) -> None:
         """Have all servers of a pair replaced one after the other, the backup first; no I/O.
 
@@ -324,13 +330,20 @@ class Listed(msgspec.Struct, frozen=True):
     generation: str
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """A resource that left something; `doubled`: more servers than it has appliances."""
+
+    resource: events.Resource
+    doubled: bool = False
+
+
 class Inventory(typing.Protocol):
     """What exists, read cheaply; used by the audit. Raises `Retry` or `OperatorError`."""
 
     def pages(self) -> "Iterator[Sequence[Listed]]":
         """List all resources of the enabled drivers that are ours to serve, page by page."""
 
-    def traces(self) -> "Iterable[events.Resource]":
+    def traces(self) -> "Iterable[Trace]":
         """List resources that left a server or a port of ours, existing or not.
 
         Trust is by service project plus tag or metadata, never by name. The tenant id may be

@@ -3,8 +3,9 @@
 Reads ids and generations of all resources, page by page, and sends each to the worker that owns
 it; a worker whose instance runs that generation does nothing. Afterwards `AuditEnd` makes workers
 look at what was not listed. Servers and ports of ours that belong to no listed resource are sent
-as deletions after a grace, which the worker checks against Neutron again. Decides nothing about an
-instance. Run by `health`, at start, when asked, and every `[audit] interval`.
+as deletions after a grace, which the worker checks against Neutron again. Where one appliance has
+two servers the worker is told so after the same grace, and finds out which one serves. Decides
+nothing about an instance. Run by `health`, at start, when asked, and every `[audit] interval`.
 """
 
 import logging
@@ -26,6 +27,23 @@ LOG = logging.getLogger(__name__)
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 30.0
 ORPHAN = "orphan"
+DOUBLED = "doubled"
+
+
+class _Sightings:
+    """What a pass after the other has found, and since when."""
+
+    def __init__(self, kind: str, grace_s: float) -> None:
+        self._kind = kind
+        self._grace_s = grace_s
+        self._since: dict[str, float] = {}
+
+    def learn(self, found: "typing.Iterable[str]", now: float) -> list[str]:
+        """Take in the ids that a pass found; give those that have had their grace."""
+        before = self._since
+        self._since = {name: before.get(name, now) for name in found}
+        metrics.AUDIT_FINDINGS.labels(self._kind).inc(len(self._since.keys() - before.keys()))
+        return [name for name, since in self._since.items() if now - since >= self._grace_s]
 
 
 class Auditor:
@@ -44,10 +62,10 @@ class Auditor:
         self._send = send
         self._clock = time
         self._interval_s = interval_s
-        self._grace_s = orphan_grace_s
         self._inventory: instance_port.Inventory | None = None
         self._requested = threading.Event()
-        self._orphans: dict[str, float] = {}  # id -> when it was first seen without resource
+        self._orphans = _Sightings(ORPHAN, orphan_grace_s)
+        self._doubled = _Sightings(DOUBLED, orphan_grace_s)
 
     def request(self, reason: str) -> None:
         """Ask for a pass as soon as possible; from any thread."""
@@ -93,17 +111,17 @@ class Auditor:
         """Make one pass; raises what the inventory raises."""
         audit_id = str(uuid.uuid4())
         begin = self._clock.monotonic()
-        listed: set[str] = set()
+        listed: dict[str, events.Resource] = {}
         complete = True
         for page in inventory.pages():
             for line in page:
-                listed.add(line.resource.id)
+                listed[line.resource.id] = line.resource
                 complete &= self._send(
                     events.Event(line.resource, Action.UPDATE, line.generation, audit_id)
                 )
         if complete:
             self._send(events.AuditEnd(audit_id))
-        orphans = self._report_orphans(inventory, listed)
+        orphans = self._report_traces(inventory, listed)
         metrics.AUDIT_SECONDS.observe(self._clock.monotonic() - begin)
         metrics.AUDIT_RESOURCES.set(len(listed))
         metrics.AUDIT_ORPHANS.set(orphans)
@@ -115,15 +133,23 @@ class Auditor:
             complete,
         )
 
-    def _report_orphans(self, inventory: instance_port.Inventory, listed: set[str]) -> int:
+    def _report_traces(
+        self, inventory: instance_port.Inventory, listed: dict[str, events.Resource]
+    ) -> int:
+        """Tell of what is left of resources that are gone, and of what is there twice."""
         now = self._clock.monotonic()
-        found = {
-            resource.id: resource for resource in inventory.traces() if resource.id not in listed
-        }
-        metrics.AUDIT_FINDINGS.labels("orphan").inc(len(found.keys() - self._orphans.keys()))
-        self._orphans = {name: self._orphans.get(name, now) for name in found}
-        for name, first_seen in self._orphans.items():
-            if now - first_seen >= self._grace_s:
-                LOG.warning("orphan.found %s=%s", found[name].driver, name)
-                self._send(events.Event(found[name], Action.DELETE, source=ORPHAN))
-        return len(found)
+        gone: dict[str, events.Resource] = {}
+        doubled: set[str] = set()
+        for trace in inventory.traces():
+            if trace.resource.id not in listed:
+                gone[trace.resource.id] = trace.resource
+            elif trace.doubled:
+                doubled.add(trace.resource.id)
+        for name in self._orphans.learn(gone, now):
+            LOG.warning("orphan.found %s=%s", gone[name].driver, name)
+            self._send(events.Event(gone[name], Action.DELETE, source=ORPHAN))
+        for name in self._doubled.learn(doubled, now):
+            LOG.warning("doubled.found %s=%s", listed[name].driver, name)
+            event = events.Event(listed[name], Action.UPDATE, source=DOUBLED, recount=True)
+            self._send(event)
+        return len(gone)

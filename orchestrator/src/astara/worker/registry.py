@@ -145,6 +145,8 @@ class Registry:
             self._slots[event.resource.id] = slot
             self._blind.add(event.resource.id)
             self._set_keys(slot, frozenset({(_By.TENANT, event.resource.tenant_id)}))
+        if event.recount:
+            slot.automaton.instance.recount()
         if event.generation is not None:
             slot.audit_id = event.source
             if self._runs(slot, event.generation):
