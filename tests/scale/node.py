@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import around
 import broker
 import cloud
 import room
@@ -23,7 +24,6 @@ ASK_S = 30.0
 SIMULATOR = b"--simulated"
 LINES = 10**6  # all of them
 MEMBER_TIMEOUT_S = 5
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +171,11 @@ interval = {self.options.audit_s}
 
     def cpu_s(self) -> dict[str, float]:
         """Give the CPU seconds that each process has used so far."""
-        return {name: _cpu_s(pid) for name, pid in self.processes().items()}
+        return {name: around.cpu_of(pid) for name, pid in self.processes().items()}
 
     def memory_kib(self) -> dict[str, int]:
         """Give the memory of each process in KiB; what several share is divided among them."""
         return {name: _pss_kib(pid) for name, pid in self.processes().items()}
-
-
-def _cpu_s(pid: int) -> float:
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _pss_kib(pid: int) -> int:

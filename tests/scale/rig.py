@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import around
 import broker
 import msgspec
 import node
@@ -120,7 +121,11 @@ class Meter:
         self._calls = rig.cloud("summary")["requests"]
         self._fleet = rig.fleet("summary")
         self._cpu = self._cpu_s()
+        self._around = around.cpu_s(self._own())
         self.begin = time.monotonic()
+
+    def _own(self) -> set[int]:
+        return {pid for each in self._rig.nodes for pid in each.processes().values()}
 
     def _cpu_s(self) -> dict[str, float]:
         return {
@@ -140,6 +145,7 @@ class Meter:
         cpu = {
             name: round(now - self._cpu.get(name, 0.0), 2) for name, now in self._cpu_s().items()
         }
+        others = around.cpu_s(self._own())
         fleet = self._rig.fleet("summary")
         probes = _difference(fleet["requests"], self._fleet["requests"])
         return {
@@ -151,6 +157,9 @@ class Meter:
             "probes": probes.get("GET /v1/status", 0),
             "connections": fleet["connections"] - self._fleet["connections"],
             "cpu_by_process": cpu,
+            "cpu_around_s": {
+                name: round(now - self._around.get(name, 0.0), 2) for name, now in others.items()
+            },
             "calls": _difference(self._rig.cloud("summary")["requests"], self._calls),
         }
 

@@ -124,6 +124,11 @@ def _changes(at: rig.Rig, indices: list[int], each: int) -> dict[str, Any]:
         "merged": count - pushes,
         "cpu_ms_per_notification": round(1000 * figures["cpu_s"] / count, 3),
         "cpu_ms_per_push": round(1000 * figures["cpu_s"] / max(1, pushes), 3),
+        "per_core_s": round(count / figures["cpu_s"]),
+        "cpu_ms_around": {
+            name: round(1000 * seconds / count, 3)
+            for name, seconds in figures["cpu_around_s"].items()
+        },
         **figures,
     }
 
