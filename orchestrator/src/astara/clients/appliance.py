@@ -2,9 +2,9 @@
 
 Decides nothing. Must never follow a proxy of the environment (appliances live on the management
 network only) and never wait beyond the deadline it was given. Each call has a connection of its
-own, but for a push, which takes that of its walk's probe (`links`). Plain ``http.client``, because
-there is a call per appliance and health period. With a ``trust`` it speaks TLS 1.3 and checks that
-it is the one true appliance of the router that answers. Called by ``instance`` only.
+own (`wire`), but for a push, which takes that of its walk's probe (`links`). With a ``trust`` it
+speaks TLS 1.3 and checks that it is the one true appliance of the router that answers. Called by
+``instance`` only.
 
 Errors are those of ``errors``, and those that only an appliance can give:
 
@@ -17,7 +17,6 @@ ServiceError
 
 import contextlib
 import dataclasses
-import http.client
 import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +28,7 @@ from astara_contract import metadata, stats, tls
 from astara_contract import status as observed
 
 from .. import clock, metrics, tracing
-from . import errors, links
+from . import errors, links, wire
 from .rest import CallCount
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STATUS = "/v1/status"
-_MAX_ANSWER = 8 * 2**20
-_CHUNK = 64 * 2**10
 
 
 class ApplyFailed(errors.ServiceError):
@@ -247,7 +244,7 @@ class Appliances:
                     reason = f"{type(error).__name__}: {error}"
                 if clock.SYSTEM.monotonic() > deadline:
                     break
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, wire.GarbledError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise errors.Unavailable("appliance", call.operation, reason) from error
         raise errors.Unavailable("appliance", call.operation, reason)
@@ -257,63 +254,36 @@ class Appliances:
 
     def _exchange_by(self, way: "Way | None", call: _Call, deadline: float) -> tuple[int, bytes]:
         connect_s = min(call.timeout_s, self._alive_timeout_s)
-        link = http.client.HTTPConnection(call.address, self._port, timeout=connect_s)
+        link = wire.Wire(call.address, self._port, connect_s)
         try:
-            link.connect()
-            link.auto_open = 0  # what was closed is never opened again by itself, in plaintext
-            if way is not None and way.context is not None:
-                self._secure(link, way, call.router_id)
+            if way is not None and way.context is not None and self.trust is not None:
+                self.trust.seen(call.router_id, way, link.secure(way.context, way.name))
         except BaseException:
             link.close()
             raise
         return self._talk(link, call, deadline)
 
-    def _talk(
-        self, link: http.client.HTTPConnection, call: _Call, deadline: float
-    ) -> tuple[int, bytes]:
+    def _talk(self, link: wire.Wire, call: _Call, deadline: float) -> tuple[int, bytes]:
         """Send and read on an open connection; afterwards it is kept or closed."""
+        push = call.push
+        headers = dict(push.headers) if push is not None else {}
+        if call.path == _STATUS:
+            headers |= self._probing
+        if not call.more:
+            headers["Connection"] = "close"
+        headers |= tracing.headers()
+        body = push.body if push is not None else None
+        answer = None
         try:
-            link.sock.settimeout(call.timeout_s)
-            push = call.push
-            body, headers = (push.body, push.headers) if push is not None else (None, {})
-            if call.path == _STATUS:
-                headers = {**headers, **self._probing}
-            wish = {} if call.more else {"Connection": "close"}
-            headers = {**headers, **wish, **tracing.headers()}
-            link.request(call.method, call.path, body, headers)
-            answer = link.getresponse()
-            content = _read(call.operation, answer, deadline)
-            answer.close()  # so that the connection takes the next request
-        except BaseException:
-            link.close()
-            raise
-        if call.more and link.sock is not None:
-            self._links.keep(call.router_id, call.address, link)
-        else:
-            link.close()
-        return answer.status, content
-
-    def _secure(self, link: http.client.HTTPConnection, way: "Way", router_id: str) -> None:
-        """Shake hands on a connection and look at what the appliance shows."""
-        if way.context is None or self.trust is None:
-            return
-        secured = way.context.wrap_socket(link.sock, server_hostname=way.name)
-        link.sock = secured
-        self.trust.seen(router_id, way, secured.getpeercert())
-
-
-def _read(operation: str, answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    """Read the body, but neither longer than the deadline nor more than is sane."""
-    content = bytearray()
-    while chunk := answer.read1(_CHUNK):
-        content += chunk
-        if len(content) > _MAX_ANSWER:
-            raise errors.BadAnswer("appliance", operation, f"more than {_MAX_ANSWER} bytes")
-        if clock.SYSTEM.monotonic() > deadline:
-            raise errors.Unavailable("appliance", operation, "answer took too long")
-    if answer.length:
-        raise http.client.IncompleteRead(bytes(content), answer.length)
-    return bytes(content)
+            answer = link.ask(call.method, call.path, headers, body, call.timeout_s, deadline)
+        except wire.TooLongError as error:
+            raise errors.BadAnswer("appliance", call.operation, str(error)) from error
+        finally:
+            if answer is not None and answer.lasts and call.more:
+                self._links.keep(call.router_id, call.address, link)
+            else:
+                link.close()
+        return answer.status, answer.content
 
 
 def _refusal(operation: str, code: int, content: bytes) -> errors.ServiceError:

@@ -6,11 +6,11 @@ for moments. Must never keep one from poll to poll: thousands of them would cost
 all else, and each holds a place at its appliance. Called by `clients.appliance`.
 """
 
-import http.client
 import threading
 from dataclasses import dataclass
 
 from .. import clock
+from . import wire
 
 LIMIT = 64  # more than there are threads; a walk that pauses may leave one behind
 LASTS_S = 5.0
@@ -18,7 +18,7 @@ LASTS_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    link: http.client.HTTPConnection
+    link: wire.Wire
     until_s: float
 
 
@@ -31,7 +31,7 @@ class Links:
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str], _Kept] = {}
 
-    def keep(self, router_id: str, address: str, link: http.client.HTTPConnection) -> None:
+    def keep(self, router_id: str, address: str, link: wire.Wire) -> None:
         """Keep a connection on which an answer was read to its end."""
         until_s = clock.SYSTEM.monotonic() + self._lasts_s
         with self._lock:
@@ -42,7 +42,7 @@ class Links:
         for each in (*left, *([replaced] if replaced else [])):
             each.link.close()
 
-    def take(self, router_id: str, address: str) -> http.client.HTTPConnection | None:
+    def take(self, router_id: str, address: str) -> wire.Wire | None:
         """Give the connection to an appliance to its caller, who closes it; None without one."""
         with self._lock:
             found = self._kept.pop((router_id, address), None)
