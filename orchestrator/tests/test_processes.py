@@ -75,7 +75,7 @@ def test_a_hung_worker_holds_up_nobody_else(serving):
 def test_a_worker_that_hangs_for_good_is_replaced_and_two_never_own_a_router(node):
     for number in range(8):
         node.cloud.router(f"r{number}", tenant=f"tenant-{number}")
-    node.configure(process_heartbeat_timeout=5)
+    node.configure(process_heartbeat_timeout=4)
     node.start()
     wait_until(lambda: len(node.applied()) == 8, "eight routers are configured")
     victim, other = node.children("worker")
@@ -93,14 +93,14 @@ def test_a_worker_that_hangs_for_good_is_replaced_and_two_never_own_a_router(nod
 
 
 def test_a_node_that_slept_as_a_whole_loses_no_process(node):
-    node.configure(process_heartbeat_timeout=5)
+    node.configure(process_heartbeat_timeout=4)
     node.cloud.router("r0", tenant="tenant-0")
     process = node.start()
     wait_until(lambda: len(node.applied()) == 1, "the router is configured")
     before = node.children()
     for pid in [process.pid, *before]:
         os.kill(pid, signal.SIGSTOP)
-    woken = time.monotonic() + 12  # longer than a tick of the supervisor and their patience
+    woken = time.monotonic() + 6  # longer than their supervisor's patience
     wait_until(lambda: time.monotonic() > woken, "they have slept")
     for pid in [process.pid, *before]:
         os.kill(pid, signal.SIGCONT)

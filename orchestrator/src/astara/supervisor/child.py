@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 PAUSE_MIN_S = 0.5
 PAUSE_MAX_S = 30.0
 _CHUNK = 4096
+START_S = 60.0  # that it may take before its first beat: it has libraries to load
 STEADY_S = 60.0  # a child that lived this long starts its account anew
 
 
@@ -63,7 +64,8 @@ class Child:
             pass_fds=(lock_fd, lifeline_fd, beating),
         )
         os.close(beating)
-        self._started_at = self._heard_at = self._clock.monotonic()
+        self._started_at = self._clock.monotonic()
+        self._heard_at = self._started_at + START_S
         LOG.info("child.started name=%s pid=%d", self.name, self.process.pid)
 
     def reap(self) -> int | None:
@@ -82,17 +84,17 @@ class Child:
         return status
 
     def silent_s(self, now: float) -> float:
-        """Give the seconds since it was last heard; 0 if it does not run."""
+        """Give the seconds since it was last heard; 0 if it does not run, or has just started."""
         if self.process is None:
             return 0.0
         with contextlib.suppress(BlockingIOError):
             while os.read(self._pulse, _CHUNK):
                 self._heard_at = now
-        return now - self._heard_at
+        return max(0.0, now - self._heard_at)
 
     def pardon(self, now: float) -> None:
         """Take it as heard: we were not there to listen."""
-        self._heard_at = now
+        self._heard_at = max(self._heard_at, now)
 
     @property
     def running(self) -> bool:

@@ -51,6 +51,7 @@ class Supervisor:
         self._coordinator = [child.Child(roles.Role.COORDINATOR, 0, self._clock)] if shared else []
         self._lifeline, self._lifeline_end = os.pipe()
         self._patience_s: float = conf.process_heartbeat_timeout
+        self._tick_s = min(TICK_S, self._patience_s / 4 or TICK_S)
         self._looked_at = self._clock.monotonic()
 
     def _children_of(
@@ -109,7 +110,7 @@ class Supervisor:
         Had we been stopped ourselves, with all of them, they get their time once more.
         """
         now = self._clock.monotonic()
-        late = now - self._looked_at > 2 * TICK_S
+        late = now - self._looked_at > 2 * self._tick_s
         self._looked_at = now
         for each in children:
             if late:
@@ -125,7 +126,7 @@ class Supervisor:
         """Sleep until a signal or the next start; give the signal's number."""
         now = self._clock.monotonic()
         starts = [each.start_at - now for each in children if each.process is None]
-        caught = signal.sigtimedwait(_SIGNALS, max(0.01, min([TICK_S, *starts])))
+        caught = signal.sigtimedwait(_SIGNALS, max(0.01, min([self._tick_s, *starts])))
         return caught.si_signo if caught is not None else None
 
     def _stop(self) -> None:
