@@ -14,6 +14,7 @@ to. Values that are known to be secret are never shown, whoever logged them.
 import contextlib
 import contextvars
 import datetime
+import functools
 import json
 import logging
 import os
@@ -76,29 +77,42 @@ def said(record: logging.LogRecord, default: Subject | None = None) -> Said:
     bound = _about.get() or default
     if bound is not None and not bound.id:  # the trace is known, the resource is whose log it is
         bound = default._replace(trace=bound.trace) if default is not None else None
-    found = _TEMPLATE.fullmatch(record.msg) if isinstance(record.msg, str) else None
-    facts = _facts(found[2], record.args) if found is not None else None
-    if found is None or facts is None:
+    template = _parsed(record.msg) if isinstance(record.msg, str) else None
+    facts = _facts(template.facts, record.args) if template is not None else None
+    if template is None or facts is None:
         return Said(FOREIGN, bound, {"logger": record.name, "text": _message(record)})
     for driver in RESOURCES:
         if isinstance(named := facts.get(driver), str) and named:
             del facts[driver]
             same = bound is not None and bound.id == named
-            return Said(found[1], bound if same else Subject(driver, named), facts)
-    return Said(found[1], bound, facts)
+            return Said(template.event, bound if same else Subject(driver, named), facts)
+    return Said(template.event, bound, facts)
 
 
-def _facts(template: str, args: Any) -> dict[str, Any] | None:
+class _Template(NamedTuple):
+    """A template taken apart: its event, and what stands on either side of each ``=``."""
+
+    event: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@functools.lru_cache(maxsize=1024)  # they are literals, and few
+def _parsed(template: str) -> _Template | None:
+    found = _TEMPLATE.fullmatch(template)
+    return _Template(found[1], tuple(_FACT.findall(found[2]))) if found is not None else None
+
+
+def _facts(template: tuple[tuple[str, str], ...], args: Any) -> dict[str, Any] | None:
     """Give the facts of a template; None if the arguments do not fit it."""
-    given = list(args) if isinstance(args, tuple) else [args] if args else []
+    given = iter(args if isinstance(args, tuple) else [args] if args else [])
     facts: dict[str, Any] = {}
     try:
-        for key, value in _FACT.findall(template):
-            name = str(given.pop(0)) if key == "%s" else key
-            facts[name] = _plain(value, given.pop(0)) if value.startswith("%") else value
-    except (IndexError, TypeError, ValueError):
+        for key, value in template:
+            name = str(next(given)) if key == "%s" else key
+            facts[name] = _plain(value, next(given)) if value[0] == "%" else value
+    except (StopIteration, TypeError, ValueError):
         return None
-    return None if given else facts
+    return facts if next(given, _FACT) is _FACT else None
 
 
 def _plain(conversion: str, value: Any) -> Any:

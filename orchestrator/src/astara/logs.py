@@ -37,6 +37,9 @@ def dress(conf: cfg.ConfigOpts, secret: "Collection[str]") -> None:
     )
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
+    # Nothing of ours shows which line of code or which of multiprocessing's children has spoken.
+    logging._srcfile = None  # so says the library's documentation
+    logging.logMultiprocessing = logging.logProcesses = False
     threading.excepthook = _crashed
 
 

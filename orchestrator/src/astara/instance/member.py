@@ -220,7 +220,7 @@ class Member:
         return InstanceState.UP if state is InstanceState.CONFIGURED else state
 
     def _enter(self, state: InstanceState) -> None:
-        if state is not self.state:
+        if state is not self.state and self.memory.pair is not None:  # alone it is the instance
             LOG.info("member.state router=%s member=%d from=%s to=%s", self._router_id,
                      self.index, self.state, state)  # fmt: skip
         self.state = state

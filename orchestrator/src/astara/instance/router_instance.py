@@ -403,9 +403,9 @@ class RouterInstance:
     def _enter(self, state: InstanceState) -> InstanceState:
         """Remember the state and tell Neutron what changed for the tenant."""
         if state is not self._state:
-            LOG.info(
-                "instance.state router=%s from=%s to=%s", self._resource.id, self._state, state
-            )
+            level = logging.DEBUG if {state, self._state} == _CHANGING else logging.INFO
+            LOG.log(level, "instance.state router=%s from=%s to=%s", self._resource.id,
+                    self._state, state)  # fmt: skip
         self._state = state
         if state in (InstanceState.CONFIGURED, InstanceState.DEGRADED):
             self._applied_generation = self.generation
@@ -454,6 +454,7 @@ class RouterInstance:
             yield
 
 
+_CHANGING = {InstanceState.UP, InstanceState.CONFIGURED}  # with every push, which is logged
 # In all other states the instance itself is gone or given up, whatever a member does.
 _SERVED = frozenset(InstanceState) - {InstanceState.GONE, InstanceState.ERROR}
 

@@ -437,12 +437,17 @@ class Automaton:
     # -----------------------------------------------------------------------------------
 
     def _log_step(self, row: table.Row, view: table.View) -> None:
-        """Log each kind of step once per walk, and the routine of polls at debug only."""
+        """Log each kind of step once per walk, and routine at debug only: a poll, and the way to
+        the push of a change, of which the end tells enough.
+        """
         kind = (row.state, row.next, view.instance, row.reason)
-        quiet = kind in self._told or (row.state in _ROUTINE and row.next in _ROUTINE)
+        onward = row.state in _ROUTINE and row.next in (*_ROUTINE, WalkState.CONFIGURE_VM)
+        level = logging.DEBUG if onward or kind in self._told else logging.INFO
         self._told.add(kind)
+        if not LOG.isEnabledFor(level):
+            return
         LOG.log(
-            logging.DEBUG if quiet else logging.INFO,
+            level,
             "walk.moved state=%s next=%s action=%s instance=%s pause=%s reason=%s",
             row.state,
             row.next,
