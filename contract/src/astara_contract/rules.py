@@ -6,7 +6,7 @@ thing that does not. It changes nothing. Called by `document.parse` alone.
 
 import itertools
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from astara_contract import parsed
@@ -87,7 +87,7 @@ def _check_unique(document: Document) -> None:
         if n.interface.lladdr
     )
     _unique(
-        (f"{path}.interface.addresses[{at}]", str(parsed.interface(text).ip))
+        (f"{path}.interface.addresses[{at}]", parsed.interface(text).ip)
         for path, n in nets
         for at, text in enumerate(n.interface.addresses)
         # Link-local addresses are unique on a link only (RFC 4291 section 2.5.6).
@@ -219,13 +219,13 @@ def _check_bgp(document: Document) -> None:
             if _cidr(cidr, f"{where}.accept[{index}]").version != address.version:
                 raise ContractError(f"{where}.accept[{index}]", "of another IP version")
     _unique(
-        (f"$.bgp.neighbors[{at}].address", str(parsed.address(neighbor.address)))
+        (f"$.bgp.neighbors[{at}].address", parsed.address(neighbor.address))
         for at, neighbor in enumerate(neighbors)
     )
 
 
-def _unique(items: Iterable[tuple[str, str]]) -> None:
-    seen: dict[str, str] = {}
+def _unique(items: Iterable[tuple[str, Hashable]]) -> None:
+    seen: dict[Hashable, str] = {}
     for path, value in items:
         if value in seen:
             raise ContractError(path, f"{value} is already at {seen[value]}")

@@ -340,7 +340,7 @@ def test_a_push_takes_the_connection_of_its_probe(script, patient):
     script.answers = [(200, STATUS), (200, {"digest": "d"}), (200, STATUS)]
 
     patient.status("127.0.0.1", "r", more=True)
-    patient.configure("127.0.0.1", document.Document(), 1, "r")
+    patient.configure("127.0.0.1", document.encode(document.Document()), 1, "r")
     assert len(script.connections) == 1
     patient.status("127.0.0.1", "r")
     assert len(script.connections) == 2

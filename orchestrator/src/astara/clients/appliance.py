@@ -164,11 +164,9 @@ class Appliances:
         call = _Call("GET", address, path, router_id, self._alive_timeout_s)
         return self._ask(call, stats.Stats)
 
-    def configure(
-        self, address: str, desired: contract.Document, epoch: int, router_id: str = ""
-    ) -> Pushed:
-        """Push the whole desired document and wait until it is applied."""
-        push = _Push(contract.encode(desired), epoch)
+    def configure(self, address: str, desired: bytes, epoch: int, router_id: str = "") -> Pushed:
+        """Push the whole document, as the contract encodes it; wait until it is applied."""
+        push = _Push(desired, epoch)
         path = "/v1/system/config"
         return self._ask(
             _Call("PUT", address, path, router_id, self._config_timeout_s, push), Pushed

@@ -15,7 +15,7 @@ from .. import metrics
 from ..clients import appliance, errors, topology
 from ..machine import instance_port
 from . import names, ports, probe
-from .memory import Memory
+from .memory import Memory, Wanted
 from .tools import Tools
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def push_if_needed(
     address = tools.address_of(plug.management)
     if address is None:
         raise instance_port.Retry(f"management port of router {router.id} has no address")
-    pushed = _push(tools, memory, router.id, address, _checked(desired.document))
+    pushed = _push(tools, memory, address, desired)
     memory.serving = True
     if memory.status is not None:
         memory.status = msgspec.structs.replace(memory.status, digest=pushed.digest)
@@ -43,20 +43,21 @@ def push_if_needed(
     return True
 
 
-def _push(
-    tools: Tools, memory: Memory, router_id: str, address: str, desired: contract.Document
-) -> appliance.Pushed:
+def _push(tools: Tools, memory: Memory, address: str, desired: Wanted) -> appliance.Pushed:
     """Push under our epoch, which is higher than any that the appliance has told of."""
+    router_id, text = desired.router.id, _checked(desired.document)
     seen = memory.status.epoch if memory.status is not None else 0
     try:
         epoch = tools.fence.epoch(router_id, seen)
         whose = names.appliance(router_id, memory.index)
-        pushed = tools.appliances.configure(address, desired, epoch, whose)
+        pushed = tools.appliances.configure(address, text, epoch, whose)
         metrics.PUSHES.labels("applied").inc()
         return pushed
     except appliance.UnknownKey as error:
         metrics.PUSHES.labels("refused").inc()
-        raise instance_port.OperatorError(_older(memory, router_id, desired, error)) from error
+        raise instance_port.OperatorError(
+            _older(memory, router_id, desired.document, error)
+        ) from error
     except appliance.StaleEpoch as error:
         metrics.PUSHES.labels("stale").inc()
         tools.fence.refused(router_id)
@@ -83,10 +84,14 @@ def _older(
     )
 
 
-def _checked(desired: contract.Document) -> contract.Document:
-    """Hold our own document against the contract: a refusal here is a bug, told with its path."""
+def _checked(desired: contract.Document) -> bytes:
+    """Encode our own document and hold that against the contract: a refusal here is a bug, told
+    with its path.
+    """
+    text = contract.encode(desired)
     try:
-        return contract.parse(contract.encode(desired))
+        contract.parse(text)
     except contract_errors.ContractError as error:
         reason = f"document of router {desired.router_id} is invalid: {error}"
         raise instance_port.OperatorError(reason) from error
+    return text

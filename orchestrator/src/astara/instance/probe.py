@@ -42,7 +42,8 @@ def read_ports(
     tools: Tools, memory: Memory, router: topology.RouterDetail, *, fresh: bool = False
 ) -> ports.Plug:
     """Return the ports of the appliance, remembered as long as the same networks are needed."""
-    needed = needs.carrier_networks(router)
+    told = memory.known if memory.detail is router else None
+    needed = told.networks if told is not None else needs.carrier_networks(router)
     if fresh or memory.ports is None or memory.ports[0] != needed:
         plug = ports.look(tools.neutron, tools.wish(router.id, needed, memory.index))
         memory.learn_ports(needed, plug)
