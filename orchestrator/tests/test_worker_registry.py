@@ -232,6 +232,31 @@ def test_a_resource_of_another_tenant_is_forwarded_with_its_tenant(tmp_path):
     assert sum(bench.slots.census().values()) == 0
 
 
+def test_what_is_forwarded_goes_on_with_the_traces_of_all_who_asked(tmp_path):
+    bench = Bench(tmp_path, owns=lambda tenant: tenant != "t-theirs")
+    bench.cloud.router("a", tenant="t-theirs")
+    resource = events.Resource("router", "a", "t-admin")
+    for trace in ("00-aa-01-01", "00-bb-02-01"):
+        bench.slots.handle(events.Event(resource, Action.UPDATE, trace=trace))
+    bench.work()
+    assert [event.trace for event in bench.forwarded] == ["00-aa-01-01", "00-bb-02-01"]
+    assert {event.action for event in bench.forwarded} == {Action.UPDATE}
+    assert {event.resource.tenant_id for event in bench.forwarded} == {"t-theirs"}
+
+
+def test_what_is_asked_of_a_resource_that_has_just_ended_keeps_its_trace(tmp_path):
+    bench = Bench(tmp_path)
+    bench.cloud.router("a")
+    bench.event("a", Action.CREATE)
+    slot = bench.slots.take()
+    resource = events.Resource("router", "a", "t1")
+    bench.slots.handle(events.Event(resource, Action.UPDATE, trace="00-cc-03-01"))
+    bench.slots.give_back(slot, outcome.Finished())
+    again = bench.slots.take()
+    assert again is not slot
+    assert [each.context for each in again.traces] == ["00-cc-03-01"]
+
+
 def test_closing_lets_threads_go(bench):
     bench.slots.close()
     assert bench.slots.take() is None

@@ -18,7 +18,7 @@ from ..machine.vocabulary import Action, InstanceState
 from . import turns
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from .. import clock
 
@@ -328,7 +328,7 @@ class Registry:
                     self._drop(slot)
                 case outcome.Misplaced(tenant_id, actions):
                     self._drop(slot)
-                    self._forward_all(slot.resource, tenant_id, actions)
+                    self._forward_all(slot, tenant_id, actions)
                 case outcome.Wake(delay_s, interrupts):
                     self._wait(slot, delay_s, interrupts)
                 case outcome.Held(reason):
@@ -431,16 +431,27 @@ class Registry:
         self._remove(slot)
         if slot.automaton.pending and slot.automaton.pending != {Action.DELETE}:
             # Something arrived in the last moment: let a new automaton look.
-            for action in slot.automaton.pending:
-                self._take_event(events.Event(slot.resource, action, source="left over"))
+            for event in self._events(slot, slot.resource, slot.automaton.pending, "left over"):
+                self._take_event(event)
 
-    def _forward_all(
-        self, resource: events.Resource, tenant_id: str, actions: frozenset[Action]
-    ) -> None:
-        owned = events.Resource(resource.driver, resource.id, tenant_id)
+    def _forward_all(self, slot: Slot, tenant_id: str, actions: frozenset[Action]) -> None:
+        owned = events.Resource(slot.resource.driver, slot.resource.id, tenant_id)
         LOG.info("resource.forwarded %s=%s tenant=%s", owned.driver, owned.id, tenant_id)
-        for action in actions:
-            self._forward(events.Event(owned, action, source="forwarded"))
+        for event in self._events(slot, owned, actions, "forwarded"):
+            self._forward(event)
+
+    @staticmethod
+    def _events(
+        slot: Slot, resource: events.Resource, actions: frozenset[Action], source: str
+    ) -> "Iterator[events.Event]":
+        """Ask again for actions, so that each trace that a slot belongs to goes on; an event has
+        room for one.
+        """
+        traces = [each.context for each in slot.traces]
+        surplus = [min(actions)] * (len(traces) - len(actions)) if actions else []
+        for action, trace in itertools.zip_longest([*sorted(actions), *surplus], traces):
+            if action is not None:
+                yield events.Event(resource, action, source=source, trace=trace or "")
 
     # -- the whole
     # -----------------------------------------------------------------------------------
