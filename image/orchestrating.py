@@ -73,7 +73,8 @@ class Orchestrator:
 
         def pushed() -> str | None:
             try:
-                answer = self._appliances.configure(MANAGEMENT, contract.parse(desired), 1, ROUTER)
+                text = contract.encode(contract.parse(desired))
+                answer = self._appliances.configure(MANAGEMENT, text, 1, ROUTER)
             except (errors.Busy, errors.Unavailable):
                 return None
             except errors.ServiceError as error:

@@ -58,6 +58,11 @@ class Subject:
         found: list[tuple[int, Any]] = self.inside(ask)
         return found
 
+    def push(self, desired: document.Document, epoch: int) -> appliance.Pushed:
+        """Push a document."""
+        pushed: appliance.Pushed = self.client("configure", document.encode(desired), epoch)
+        return pushed
+
     def desired(self, hostname: str) -> document.Document:
         """Make a document with the management network alone."""
         interface = {
@@ -120,7 +125,7 @@ def test_one_that_was_just_booted_tells_its_nics_and_runs_nothing(subject: Subje
 
 def test_a_push_is_told_by_its_digest_and_epoch(subject: Subject) -> None:
     before, desired = subject.client("status"), subject.desired("first")
-    pushed = subject.client("configure", desired, before.epoch + 3)
+    pushed = subject.push(desired, before.epoch + 3)
     after = subject.client("status")
     assert pushed.digest == after.digest == document.digest(desired)
     assert subject.client("committed").digest == after.digest
@@ -130,9 +135,9 @@ def test_a_push_is_told_by_its_digest_and_epoch(subject: Subject) -> None:
 
 def test_the_same_document_again_changes_nothing(subject: Subject) -> None:
     desired, epoch = subject.desired("again"), subject.client("status").epoch
-    subject.client("configure", desired, epoch)
+    subject.push(desired, epoch)
     before = subject.client("status")
-    assert subject.client("configure", desired, epoch).digest == before.digest
+    assert subject.push(desired, epoch).digest == before.digest
     after = subject.client("status")
     assert after.pushes_applied == before.pushes_applied
     assert after.pushes_unchanged == before.pushes_unchanged + 1
@@ -140,12 +145,12 @@ def test_the_same_document_again_changes_nothing(subject: Subject) -> None:
 
 def test_a_lower_epoch_is_refused_and_an_equal_one_is_not(subject: Subject) -> None:
     epoch = subject.client("status").epoch + 10
-    subject.client("configure", subject.desired("owner"), epoch)
+    subject.push(subject.desired("owner"), epoch)
     before = subject.client("status")
     with pytest.raises(appliance.StaleEpoch):
-        subject.client("configure", subject.desired("former-owner"), epoch - 1)
+        subject.push(subject.desired("former-owner"), epoch - 1)
     assert subject.client("status") == before
-    subject.client("configure", subject.desired("owner-again"), epoch)
+    subject.push(subject.desired("owner-again"), epoch)
     assert subject.client("status").digest == document.digest(subject.desired("owner-again"))
 
 
