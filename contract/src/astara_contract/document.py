@@ -10,6 +10,7 @@ Nothing here does I/O or knows how a document is applied.
 """
 
 import hashlib
+import operator
 import re
 from typing import Any, TypeVar
 
@@ -162,7 +163,7 @@ def canonical(document: Document) -> Document:
             _canonical_network(network)
             for network in sorted(document.networks, key=lambda network: network.network_id)
         ),
-        floating_ips=tuple(sorted(document.floating_ips, key=lambda f: f.floating_ip)),
+        floating_ips=tuple(sorted(document.floating_ips, key=operator.attrgetter("floating_ip"))),
         port_forwardings=_by_fields(document.port_forwardings),
         rate_limits=tuple(sorted(document.rate_limits, key=lambda item: item.address)),
         conntrack_helpers=_by_fields(document.conntrack_helpers),

@@ -4,6 +4,7 @@
 thing that does not. It changes nothing. Called by `document.parse` alone.
 """
 
+import collections
 import itertools
 import socket
 from collections.abc import Callable, Hashable, Iterable
@@ -108,8 +109,9 @@ def _check_routing(document: Document) -> None:
 
 def _check_floating_ips(document: Document) -> None:
     public = [item.floating_ip for item in document.floating_ips]
+    fixed = [item.fixed_ip for item in document.floating_ips]
     # Where it is, is looked for only when something is wrong: there may be thousands.
-    if not _are_ipv4([*public, *(item.fixed_ip for item in document.floating_ips)]):
+    if not (_are_ipv4(public) and _are_ipv4(fixed)):
         for at, item in enumerate(document.floating_ips):
             _same_family(item.floating_ip, 4, f"$.floating_ips[{at}].floating_ip")
             _same_family(item.fixed_ip, 4, f"$.floating_ips[{at}].fixed_ip")
@@ -122,6 +124,8 @@ def _check_floating_ips(document: Document) -> None:
 
 
 def _check_port_forwardings(document: Document) -> None:
+    if not document.port_forwardings:
+        return
     whole = {item.floating_ip for item in document.floating_ips}
     taken: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
     for at, item in enumerate(document.port_forwardings):
@@ -253,8 +257,7 @@ def _same_family(text: str, version: int, path: str) -> None:
 def _are_ipv4(texts: list[str]) -> bool:
     """Tell whether all are IPv4 addresses, ten times faster than by address objects."""
     try:
-        for text in texts:
-            socket.inet_pton(socket.AF_INET, text)
+        collections.deque(map(socket.inet_pton, itertools.repeat(socket.AF_INET), texts), maxlen=0)
     except (OSError, ValueError):  # ValueError: an embedded zero
         return False
     return True
