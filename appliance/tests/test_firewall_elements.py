@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from astara_appliance.drivers import base, links
-from astara_appliance.drivers.firewall import conntrack, driver, elements, nft, skeleton
+from astara_appliance.drivers.firewall import changes, conntrack, driver, elements, nft, skeleton
 from astara_appliance.system import paths
 from astara_contract import document as contract
 
@@ -249,17 +249,15 @@ def test_steps_lead_from_any_content_to_any_other(first, second):
         elements.elements(document, links.links(document, FACTS), MANAGEMENT)
         for document in (first, second)
     )
-    steps = driver._steps(before, after)
+    steps = changes.commands(changes.differences(before, after), after, ())
     assert simulate(by_key(before), steps) == by_key(after)
-    assert driver._steps(after, after) == ""
-
-
-def observed(content, **keys):
-    return driver.Observed(skeleton.text(), content, conntrack.Cut(), **keys)
+    again = {name: frozenset(list(items)) for name, items in after.items()}
+    assert not changes.differences(after, again)
 
 
 def ended(before, after):
-    return driver._ended(observed(before), driver.Desired(skeleton.text(), after))
+    differing = changes.differences(before, after)
+    return changes.ended(differing, before, after, conntrack.Cut())
 
 
 def test_connections_end_with_their_translation():

@@ -1,7 +1,8 @@
 """The firewall's verbs: one table, replaced only when its rules differ, else changed by elements.
 
-Decides how to get from what the kernel holds to what a document wants, in one transaction, and
-which connections end by it. It never decides rules (`skeleton`) nor what is in the sets
+Decides how to get from what the kernel holds to what a document wants, in one transaction (where
+hundreds of floating IPs come or go, these in another, after all else), and which connections end
+by it. It never decides rules (`skeleton`) nor what is in the sets
 (`elements`). Called by the pipeline.
 """
 
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ... import clock
 from ...system import files, management, process
 from .. import base, links
-from . import conntrack, nft, scopes, skeleton
-from .elements import Elements, Management, elements, key_of, parse_listing, value_of
+from . import bulk, changes, conntrack, nft, skeleton
+from .elements import Elements, Management, elements, parse_listing
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -30,7 +31,6 @@ _NAME = "firewall"
 RECORD = "firewall.json"  # in the run directory: which rules were loaded, and when
 _EXPLAINED = 200  # characters of a command that names thousands of elements
 _CUT = tuple(field.name for field in dataclasses.fields(conntrack.Cut))
-_WHERE = f"{skeleton.FAMILY} {skeleton.TABLE}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Observed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction, and the connections that end with it."""
+    """The transactions, and the connections that end with them."""
 
     commands: str
     replaces: str | None
@@ -67,8 +67,11 @@ class Change:
     elements: Elements = dataclasses.field(default_factory=dict)
     """What the sets and maps hold afterwards."""
 
+    many: tuple[bulk.Step, ...] = ()
+    """Floating IPs by hundreds, after the commands."""
+
     def __bool__(self) -> bool:
-        return bool(self.commands or self.cut)
+        return bool(self.commands or self.many or self.cut)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class FirewallDriver:
         self._booted = management.load(paths.state_dir)
         self._vouched: Desired | None = None
         self._seen: Seen | None = None
+        self._compared: tuple[Elements, Elements, changes.Differences] | None = None
         self._has_flowtables: bool | None = None
 
     def render(self, document: "Document", facts: base.Facts) -> Desired:
@@ -115,17 +119,14 @@ class FirewallDriver:
         """
         tried = self._vouched
         if tried is not None and tried.skeleton == desired.skeleton:
-            untried = {
-                name: items if _is_interval(name) else items - tried.elements[name]
-                for name, items in desired.elements.items()
-                if items != tried.elements[name]
-            }
+            differing = self._compare(tried.elements, desired.elements)
             with contextlib.suppress(nft.Refused):
-                self._nft.run(_additions(untried), dry=True)
+                self._try("", differing, desired.elements)
                 self._vouched = desired
                 return
         try:
-            self._nft.run(desired.skeleton + _additions(desired.elements), dry=True)
+            differing = changes.differences({}, desired.elements)
+            self._try(desired.skeleton, differing, desired.elements)
         except nft.Refused as refused:
             raise base.CheckFailed(_NAME, f"nft refuses the rules: {refused}") from refused
         self._vouched = desired
@@ -138,7 +139,7 @@ class FirewallDriver:
         generation = self._nft.generation()
         if self._seen is None or self._seen.generation != generation:
             self._seen = None
-            listing = nft.list_json(self._nft, f"table {_WHERE}")
+            listing = nft.list_json(self._nft, f"table {changes.WHERE}")
             if listing is None:
                 return Observed(None, {}, unfinished)
             record = _decode(files.read_file(self._loaded))
@@ -151,18 +152,24 @@ class FirewallDriver:
 
     def diff(self, observed: Observed, desired: Desired) -> Change:
         """Compute the transaction: elements where the rules are right, else everything."""
-        ended = _ended(observed, desired)
+        wanted, replaced = desired.elements, None
+        differing = self._compare(observed.elements, wanted)
+        self._compared = None  # it holds on to what goes
+        if not differing:
+            self._share(observed.elements, wanted)
+        ended = changes.ended(differing, observed.elements, wanted, observed.unfinished)
         if observed.skeleton != desired.skeleton:
-            commands = desired.skeleton + _additions(desired.elements)
-            return Change(commands, desired.skeleton, ended, desired.elements)
-        steps = _steps(observed.elements, desired.elements)
-        return Change(steps, None, ended, desired.elements)
+            replaced, differing = desired.skeleton, changes.differences({}, wanted)
+        many = changes.many(differing)
+        steps = changes.commands(differing, wanted, many)
+        return Change((replaced or "") + steps, replaced, ended, wanted, many)
 
     def explain(self, change: Change) -> tuple[str, ...]:
         """Tell whether the rules differ, else which elements."""
         if change.replaces is not None:
             return ("the rules are gone, or somebody changed them",)
         lines = [line[:_EXPLAINED] for line in change.commands.splitlines()]
+        lines += [f"{x.name}: {len(x.new)} are absent, {len(x.gone)} surplus" for x in change.many]
         return (*lines, "connections without ground live on") if change.cut else tuple(lines)
 
     def apply(self, change: Change) -> None:
@@ -170,7 +177,7 @@ class FirewallDriver:
         if change.cut:
             # Written first: an agent killed half-way finishes this in its next life.
             files.write_file(self._cuts, _encode_cut(change.cut), 0o600)
-        if change.commands:
+        if change.commands or change.many:
             self._commit(change)
         try:
             conntrack.cut(change.cut)
@@ -184,11 +191,12 @@ class FirewallDriver:
         if rest.replaces is not None:
             raise base.VerifyFailed(_NAME, "the rules in the kernel are not the ones loaded")
         if rest:
-            raise base.VerifyFailed(_NAME, f"elements differ: {rest.commands[:200]}")
+            told = "; ".join(self.explain(rest))
+            raise base.VerifyFailed(_NAME, f"elements differ: {told[:_EXPLAINED]}")
 
     def listing(self) -> str:
         """Return the table as nft shows it to people, for GET /v1/firewall/rules."""
-        return nft.list_text(self._nft, f"table {_WHERE}")
+        return nft.list_text(self._nft, f"table {changes.WHERE}")
 
     def _offloaded(self, of: tuple[links.Link, ...]) -> list[str]:
         """Return the devices whose flows bypass the rules: none on a kernel without flowtables."""
@@ -214,24 +222,55 @@ class FirewallDriver:
             ports=(skeleton.SSH_PORT, booted.api_port if booted else management.API_PORT),
         )
 
+    def _share(self, listed: Elements, wanted: Elements) -> None:
+        """Keep equal elements once: what was listed is the same text in other strings."""
+        seen, tried = self._seen, self._vouched
+        if seen and tried and seen.elements is listed and tried.elements is wanted:
+            self._seen = dataclasses.replace(seen, elements=wanted)
+
+    def _compare(self, present: Elements, wanted: Elements) -> changes.Differences:
+        """Compare once for `check` and `diff`: what was tried last is there, as a rule."""
+        known = self._compared
+        if known is None or known[0] is not present or known[1] is not wanted:
+            known = present, wanted, changes.differences(present, wanted)
+            self._compared = known
+        return known[2]
+
+    def _try(self, rules: str, differing: changes.Differences, wanted: Elements) -> None:
+        many = changes.many(differing)
+        self._nft.run(rules + changes.trial(differing, wanted, many), dry=True)
+        if many:
+            bulk.dry_run(many)
+
     def _commit(self, change: Change) -> None:
         seen, self._seen = self._seen, None
+        before = self._nft.generation()
         try:
-            self._nft.run(change.commands)
+            if change.commands:
+                self._nft.run(change.commands)
+            if change.replaces is not None:
+                self._record(change.replaces)
+            if change.many:
+                bulk.run(change.many)
         except nft.Refused as refused:
             raise base.ApplyFailed(_NAME, f"nft refuses the change: {refused}") from refused
-        if seen is not None and change.replaces is None:
-            # One transaction has been committed since, ours: nftables keeps all of it or nothing.
-            following = (seen.generation + 1) & 0xFFFFFFFF
+        if change.replaces is None and (seen is None or seen.generation != before):
+            return  # what was there besides is not known
+        if before is not None:
+            # If only our transactions have been committed since: nftables keeps all of one or
+            # nothing.
+            following = (before + bool(change.commands) + bool(change.many)) & 0xFFFFFFFF
             if self._nft.generation() == following:
-                self._seen = Seen(following, seen.skeleton, change.elements)
-        if change.replaces is not None:
-            listing = nft.list_json(self._nft, f"table {_WHERE}")
-            if listing is None:
-                raise base.ApplyFailed(_NAME, "the table is gone right after it was loaded")
-            rules, now = rules_digest(listing), clock.now()
-            record = {"skeleton": change.replaces, "rules": rules, "loaded_at": now}
-            files.write_file(self._loaded, json.dumps(record), 0o600)
+                rules = change.replaces or (seen.skeleton if seen else None)
+                self._seen = Seen(following, rules, change.elements)
+
+    def _record(self, loaded: str) -> None:
+        """Note what the rules look like that were just loaded."""
+        listing = nft.list_json(self._nft, f"table {changes.WHERE}")
+        if listing is None:
+            raise base.ApplyFailed(_NAME, "the table is gone right after it was loaded")
+        record = {"skeleton": loaded, "rules": rules_digest(listing), "loaded_at": clock.now()}
+        files.write_file(self._loaded, json.dumps(record), 0o600)
 
 
 def _may_offload(document: "Document") -> bool:
@@ -248,66 +287,6 @@ def rules_digest(listing: Mapping[str, Any]) -> str:
             if kind != "metainfo":
                 kept.append([kind, {k: v for k, v in body.items() if k not in ("handle", "elem")}])
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def _additions(wanted: Elements) -> str:
-    return "".join(_step("add", name, items) for name, items in wanted.items() if items)
-
-
-def _steps(present: Elements, wanted: Elements) -> str:
-    """Return the commands that make `present` into `wanted`.
-
-    Interval sets are small and refilled: their elements depend on each other. All others change
-    element by element, deletions first so that a key may get a new value.
-    """
-    deletions, additions = [], []
-    for name, items in wanted.items():
-        current = present.get(name, frozenset())
-        if items == current:
-            continue
-        if _is_interval(name):
-            deletions.append(f"flush set {_WHERE} {name}\n")
-            additions.append(_step("add", name, items))
-        else:
-            # Named by key alone: nft would not take the value of a verdict map here.
-            keys = frozenset(key_of(element) for element in current - items)
-            deletions.append(_step("delete", name, keys))
-            additions.append(_step("add", name, items - current))
-    return "".join((*deletions, *additions))
-
-
-def _is_interval(name: str) -> bool:
-    return name in skeleton.SETS and skeleton.SETS[name][1]
-
-
-def _step(verb: str, name: str, items: frozenset[str]) -> str:
-    if not items:
-        return ""
-    return f"{verb} element {_WHERE} {name} {{ {', '.join(sorted(items))} }}\n"
-
-
-def _ended(observed: Observed, desired: Desired) -> conntrack.Cut:
-    """Tell whose connections have lost their translation between the two."""
-    public = set(observed.unfinished.public)
-    for name, part in (
-        ("floating_to_fixed", key_of),
-        ("fixed_to_floating", value_of),
-        ("snat_address", value_of),
-    ):
-        gone = observed.elements.get(name, frozenset()) - desired.elements[name]
-        public.update(part(element) for element in gone)
-    sources = set(observed.unfinished.sources)
-    if observed.elements.get("unnatted_if", frozenset()) - desired.elements["unnatted_if"]:
-        # SNAT was switched on: what went out untranslated so far must start anew.
-        sources.update(desired.elements["connected4"])
-    if scopes.differ(observed.elements, desired.elements):
-        # Who may talk to whom, and under which address, has changed.
-        sources.update(desired.elements["connected4"])
-    forwarded = set(observed.unfinished.forwarded)
-    for name in ("port_to_port", *skeleton.RANGED):
-        gone = observed.elements.get(name, frozenset()) - desired.elements[name]
-        forwarded.update(key_of(element) for element in gone)
-    return conntrack.Cut(frozenset(public), frozenset(sources), frozenset(forwarded))
 
 
 def _decode(text: str | None) -> dict[str, Any]:
