@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import clock, facts, inventory, pipeline, store, watch
 from .api import routes, views
 from .drivers import registry
-from .system import files, tls
+from .system import files, memory, tls
 
 if TYPE_CHECKING:
     import flask
@@ -32,7 +32,7 @@ def assemble(
         booted_at=clock.booted_at(),
         started_at=clock.now(),
     )
-    return routes.build_app(
+    app = routes.build_app(
         views.Parts(
             line=line,
             names=names,
@@ -42,3 +42,5 @@ def assemble(
             keeper=keeper or tls.Gatekeeper(paths.run_dir, None),
         )
     )
+    memory.settle()
+    return app

@@ -139,7 +139,7 @@ class Watch:
             repaired = self._line.repair()
             self._line.tend()
         finally:
-            memory.give_back()
+            memory.give_back(thorough=True)
         if repaired:
             LOG.warning("drift.repaired drivers=%s", ",".join(repaired))
 

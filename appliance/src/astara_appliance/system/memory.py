@@ -20,9 +20,11 @@ def settle() -> None:
     gc.freeze()
 
 
-def give_back() -> None:
-    """Return what is free to the kernel; takes some milliseconds."""
-    gc.collect()
+def give_back(*, thorough: bool = False) -> None:
+    """Return what is free to the kernel; takes some milliseconds, with a search for all garbage
+    tens of them.
+    """
+    gc.collect(2 if thorough else 1)
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
