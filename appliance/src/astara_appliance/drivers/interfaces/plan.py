@@ -187,7 +187,7 @@ def _plan_network(network: Network, nic: base.Nic, floating: Iterable[str]) -> L
             addresses.add(link_local(nic.mac))
         if network.network_type in ("internal", "isolated"):
             addresses.add(METADATA_V6)
-    addresses.update(f"{address}/32" for address in floating)
+    addresses.update([f"{address}/32" for address in floating])
     return LinkPlan(
         device=nic.device,
         mac=nic.mac,
@@ -222,9 +222,11 @@ def _floating_ips_by_network(document: Document) -> dict[str, list[str]]:
     ]
     own = {str(ipaddress.ip_interface(a).ip) for net in external for a in net.interface.addresses}
     found: dict[str, list[str]] = {}
-    public = [address for address in links.public_addresses(document) if address not in own]
+    public = dict.fromkeys(links.public_addresses(document))
+    for address in own & public.keys():
+        del public[address]
     if len(external) == 1:
-        return {external[0].network_id: public}
+        return {external[0].network_id: list(public)}
     for address in public if external else ():
         # Thousands of them: octets are compared, not address objects.
         octets = socket.inet_pton(socket.AF_INET, address)
@@ -260,8 +262,8 @@ def link_local(mac: str) -> str:
 def complaint(desired: Desired) -> str | None:
     """Return what the kernel is known to refuse in a plan, None if nothing."""
     for plan in desired.links:
-        has_ipv6 = any(":" in address for address in plan.addresses)
-        if has_ipv6 and plan.mtu is not None and plan.mtu < LOWEST_IPV6_MTU:
+        narrow = plan.mtu is not None and plan.mtu < LOWEST_IPV6_MTU
+        if narrow and any(":" in address for address in plan.addresses):
             return f"MTU {plan.mtu} of {plan.mac} is below {LOWEST_IPV6_MTU}, but it has IPv6"
     return None
 
