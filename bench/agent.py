@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,8 @@ QUICK_COUNTS = (0, 1000)
 _MAC, _ADDRESS, _PEER, _PORT = "fa:16:3e:00:00:99", "fdca::2", "fdca::1", 5000
 _ANSWER_TIMEOUT_S = 120.0
 _AGENT = "astara-appliance"
+_HEADERS = {"Content-Type": "application/json", "Prefer": "return=minimal"}
+_SETTLE_S, _SETTLE_TIMEOUT_S = 0.5, 10.0
 
 
 class Appliance:
@@ -44,11 +47,9 @@ class Appliance:
         self.agent = self.site.router.start(str(programs / "astara-appliance"), *where)
         arena.wait_until(self._answers, "API of the agent", 30)
 
-    def push(self, document: contract.Document) -> None:
-        """PUT a document; RuntimeError unless it was applied."""
-        status, answer = self.peer.call(
-            self._request, "PUT", "/v1/system/config", contract.encode(document)
-        )
+    def push(self, document: bytes) -> None:
+        """PUT a document as the orchestrator does; RuntimeError unless it was applied."""
+        status, answer = self.peer.call(self._request, "PUT", "/v1/system/config", document)
         if status != 200:
             raise RuntimeError(f"push refused: {status} {answer[:500]!r}")
 
@@ -57,6 +58,17 @@ class Appliance:
         pids = self.site.router.run("ip", "netns", "pids", self.site.router.name).split()
         found = [_weighed(int(pid)) for pid in pids if pid != "1"]
         return [item for item in found if item is not None]
+
+    def settled_processes(self) -> list[dict[str, Any]]:
+        """Return `processes` once the agent has given back what the last push needed."""
+        found = self.processes()
+        deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            time.sleep(_SETTLE_S)
+            before, found = found, self.processes()
+            if _total(before) == _total(found):
+                break
+        return found
 
     def close(self) -> None:
         """End every process and remove the namespaces."""
@@ -77,7 +89,7 @@ class Appliance:
     def _request(method: str, path: str, body: bytes) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(_ADDRESS, _PORT, timeout=_ANSWER_TIMEOUT_S)
         try:
-            connection.request(method, path, body or None, {"Content-Type": "application/json"})
+            connection.request(method, path, body or None, _HEADERS)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -94,15 +106,16 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
             print(f"round {number + 1} of {rounds}, {count} floating IPs", file=sys.stderr)
             appliance = Appliance(f"agent{number}-{count}")
             try:
-                appliance.push(contract.Document())
+                appliance.push(contract.encode(contract.Document()))
                 for what, wanted in (
                     ("nothing to all", count),
                     ("one more", count + 1),
                     ("one less", count),
                 ):
-                    push = functools.partial(appliance.push, router.document(wanted))
+                    document = contract.encode(router.document(wanted))
+                    push = functools.partial(appliance.push, document)
                     spent[count, what].append(apply.milliseconds(push))
-                memory[count] = appliance.processes()
+                memory[count] = appliance.settled_processes()
             finally:
                 appliance.close()
     return {
