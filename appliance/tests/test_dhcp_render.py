@@ -2,13 +2,22 @@
 
 import pathlib
 import re
+import types
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astara_appliance.drivers import base, links
-from astara_appliance.drivers.dhcp import config, driver, hosts, leases, options, service
+from astara_appliance.drivers.dhcp import (
+    config,
+    driver,
+    hosts,
+    leases,
+    options,
+    parts,
+    service,
+)
 from astara_appliance.system import paths, process
 from astara_contract import document as contract
 from astara_contract.errors import ContractError
@@ -32,7 +41,11 @@ def parsed(subnets, allocations=(), addresses=("10.0.0.1/24",), **keys):
 def made(subnets, allocations=(), **keys):
     document = parsed(subnets, allocations, **keys)
     of = links.links(document, FACTS)
-    return config.config(of, document.dns_forwarders, document.dns_domain)
+    told = config.config(of, document.dns_forwarders, document.dns_domain)
+    if told is None:
+        return None
+    (everything,) = parts.parts(told, 0)
+    return types.SimpleNamespace(base=everything.base, **everything.files)
 
 
 def v4(**keys):

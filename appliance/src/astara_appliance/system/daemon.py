@@ -18,7 +18,7 @@ import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import files, process
 
@@ -103,23 +103,43 @@ class Daemons:
         its log, or `process.CommandFailed` when the program cannot be executed. Readiness (a
         socket, a log line) is the caller's to wait for.
         """
+        return self.start_all((spec,), settle_s=settle_s)[0]
+
+    def start_all(
+        self, specs: Sequence[DaemonSpec], *, settle_s: float = 0.1
+    ) -> tuple[RunningDaemon, ...]:
+        """Start several as `start` does, and let them settle together."""
+        started = [(spec, *self._launched(spec)) for spec in specs]
+        deadline = time.monotonic() + settle_s
+        for spec, _, child in started:
+            if child is not None:
+                self._settle(spec, child, max(deadline - time.monotonic(), 0))
+        return tuple(life for _, life, _ in started)
+
+    def _launched(
+        self, spec: DaemonSpec
+    ) -> "tuple[RunningDaemon, subprocess.Popen[bytes] | None]":
+        """Return the running process of `spec`, and the child if it is a new one."""
         running = self.find(spec.name)
         if running is not None and running.argv == spec.argv:
-            return running
+            return running, None
         if running is not None:
             self.stop(spec.name)
         self._end_strays(spec)
         self._log_dir.mkdir(parents=True, exist_ok=True)
         child = self._spawn(spec)
-        start_ticks = _start_ticks(child.pid)
-        files.write_file(self._pid_file(spec.name), f"{child.pid} {start_ticks or 0}\n", 0o644)
+        start_ticks = _start_ticks(child.pid) or 0
+        files.write_file(self._pid_file(spec.name), f"{child.pid} {start_ticks}\n", 0o644)
+        return RunningDaemon(child.pid, start_ticks, spec.argv), child
+
+    def _settle(self, spec: DaemonSpec, child: "subprocess.Popen[bytes]", settle_s: float) -> None:
         try:
             status = child.wait(settle_s)
         except subprocess.TimeoutExpired:
             child.returncode = (
                 0  # detached on purpose: the object must not warn that its process still lives
             )
-            return RunningDaemon(child.pid, start_ticks or 0, spec.argv)
+            return
         files.remove_file(self._pid_file(spec.name))
         raise DaemonDied(spec.name, f"status {status}: {self.log_tail(spec.name)}")
 
@@ -171,9 +191,11 @@ class Daemons:
 
     def _end_strays(self, spec: DaemonSpec) -> None:
         """End processes of `spec` whose pid file is lost: the same program on files of ours."""
+        others = (self.find(name) for name in self.names() if name != spec.name)
+        known = {other.pid for other in others if other is not None}
         for pid in _pids():
             argv = _argv(pid)
-            ours = any(str(self._run_dir) in word for word in argv[1:])
+            ours = pid not in known and any(str(self._run_dir) in word for word in argv[1:])
             if not ours or not _same_program(argv, spec.argv):
                 continue
             LOG.warning("daemon.stray name=%s pid=%s", spec.name, pid)

@@ -1,12 +1,11 @@
-"""What dnsmasq reads, as texts.
+"""What dnsmasq is told, as lines.
 
-Decides which part may change while dnsmasq runs: the base needs a restart, the other files are
-read again at SIGHUP (dnsmasq(8), NOTES). Lines are made of vetted words only, see `options` and
-`hosts`. Pure; called by `driver`.
+Lines are made of vetted words only, see `options` and `hosts`. Pure; called by `driver`, which
+has `parts` make files of them.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from .. import links
 from . import hosts, options
@@ -20,6 +19,25 @@ _LOWEST_IPV6_MTU = 1280  # RFC 8200 section 5
 # Leases are reservations: the bound only has to be out of the way.
 _LEASE_MAX = 1_000_000
 
+_HEADING = (
+    "bind-dynamic",
+    "except-interface=lo",
+    "no-resolv",
+    "no-hosts",
+    "no-poll",
+    "domain-needed",
+    "bogus-priv",
+    "localise-queries",
+)
+_LEASING = (
+    "quiet-dhcp",
+    "quiet-dhcp6",
+    "quiet-ra",
+    "dhcp-authoritative",
+    "dhcp-ignore-names",  # a client's word for its own name is not for others to believe
+    f"dhcp-lease-max={_LEASE_MAX}",
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
@@ -32,16 +50,34 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Ported:
+    """A port that has options of its own."""
+
+    mac: str
+    tag: str
+    lines: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Config:
-    """All that dnsmasq is told; texts end with a newline or are empty."""
+    """All that dnsmasq is told, as lines; `parts` makes files of them."""
 
-    base: str
-    """Without the paths of the other files, which `driver` adds."""
+    heading: tuple[str, ...]
+    leasing: tuple[str, ...]
+    """For those that speak DHCP."""
 
-    reservations: str
-    options: str
-    names: str
-    servers: str
+    domain: tuple[str, ...]
+    ranges: tuple[tuple[int, str], ...]
+    """IP version and line."""
+
+    advertising: tuple[str, ...]
+    """How each link is advertised, if at all."""
+
+    reservations: tuple[str, ...]
+    subnet_options: tuple[str, ...]
+    ports: tuple[Ported, ...]
+    names: tuple[str, ...]
+    servers: tuple[str, ...]
     places: tuple[Place, ...]
 
 
@@ -53,11 +89,16 @@ def config(of: tuple[links.Link, ...], forwarders: Sequence[str], domain: str) -
     subnets = served(of)
     domain = domain.rstrip(".")
     return Config(
-        base=_text(_base(tenants, subnets, domain)),
-        reservations=_text(hosts.reservation_lines(subnets)),
-        options=_text(options.option_lines(subnets, domain)),
-        names=_text(hosts.name_lines(of, domain)),
-        servers=_text(f"server={address}" for address in forwarders),
+        heading=(*_HEADING[:2], *(f"interface={link.device}" for link in tenants), *_HEADING[2:]),
+        leasing=_LEASING,
+        domain=(f"domain={domain}",) if domain else (),
+        ranges=tuple((item.cidr.version, _range(item)) for item in subnets),
+        advertising=tuple(_advertising(link, subnets) for link in tenants),
+        reservations=tuple(hosts.reservation_lines(subnets)),
+        subnet_options=tuple(options.subnet_lines(subnets, domain)),
+        ports=tuple(_ported(tenants)),
+        names=tuple(hosts.name_lines(of, domain)),
+        servers=tuple(f"server={address}" for address in forwarders),
         places=tuple(
             Place(item.cidr, item.link.device, item.link.address_in(item.subnet) or "")
             for item in subnets
@@ -66,45 +107,17 @@ def config(of: tuple[links.Link, ...], forwarders: Sequence[str], domain: str) -
     )
 
 
-def _base(tenants: list[links.Link], subnets: tuple[Served, ...], domain: str) -> list[str]:
-    lines = [
-        "bind-dynamic",
-        "except-interface=lo",
-        *(f"interface={link.device}" for link in tenants),
-        "no-resolv",
-        "no-hosts",
-        "no-poll",
-        "domain-needed",
-        "bogus-priv",
-        "localise-queries",
-        "quiet-dhcp",
-        "quiet-dhcp6",
-        "quiet-ra",
-        "dhcp-authoritative",
-        "dhcp-ignore-names",  # a client's word for its own name is not for others to believe
-        f"dhcp-lease-max={_LEASE_MAX}",
-    ]
-    if domain:
-        lines.append(f"domain={domain}")
-    if any(item.cidr.version == 6 for item in subnets):
-        lines.append("enable-ra")
-    lines += [_range(item) for item in subnets]
-    lines += _port_tags(tenants)
-    lines += [_advertising(link, subnets) for link in tenants]
-    return lines
-
-
 def _range(item: Served) -> str:
     start = item.cidr.network_address
     size = item.cidr.netmask if item.cidr.version == 4 else item.cidr.prefixlen
     return f"dhcp-range=set:{item.tag},{start},{item.mode},{size},{LEASE_S}s"
 
 
-def _port_tags(tenants: list[links.Link]) -> list[str]:
-    """Name the ports that have options of their own."""
-    ports = [port for link in tenants for port in link.network.allocations]
-    tagged = [port for port in ports if options.port_lines(port)]
-    return [f"dhcp-mac=set:{options.port_tag(port)},{port.mac_address.lower()}" for port in tagged]
+def _ported(tenants: list[links.Link]) -> Iterator[Ported]:
+    for port in (port for link in tenants for port in link.network.allocations):
+        lines = tuple(options.port_lines(port))
+        if lines:
+            yield Ported(port.mac_address.lower(), options.port_tag(port), lines)
 
 
 def _advertising(link: links.Link, subnets: tuple[Served, ...]) -> str:
@@ -116,7 +129,3 @@ def _advertising(link: links.Link, subnets: tuple[Served, ...]) -> str:
     given = f"mtu:{mtu}," if mtu >= _LOWEST_IPV6_MTU else ""
     lifetime = ROUTER_LIFETIME_S if gateway else 0
     return f"ra-param={link.device},{given}{RA_INTERVAL_S},{lifetime}"
-
-
-def _text(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)

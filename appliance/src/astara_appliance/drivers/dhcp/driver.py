@@ -1,23 +1,27 @@
-"""The verbs of DHCP, DNS and router advertisements: one dnsmasq, restarted as rarely as possible.
+"""The verbs of DHCP, DNS and router advertisements: dnsmasq, restarted as rarely as possible.
 
-Decides between nothing, SIGHUP and restart, and which leases have to end. Which configuration a
-running dnsmasq has is told by its arguments (the base file's name holds its digest) and, for what
-SIGHUP reads, by a record that is written after the signal; so an agent killed half-way finishes
-the change in its next life. It never decides contents (`config`). Called by the pipeline.
+Decides for each dnsmasq between nothing, SIGHUP and restart, when the hosts are shared out anew
+among them, and which leases have to end. Which configuration a running dnsmasq has is told by its
+arguments (the base file's name holds its digest) and, for what SIGHUP reads, by a record that is
+written after the signal; how many shards there are by the names of the lease files. So an agent
+killed half-way finishes the change in its next life. It never decides contents (`config`,
+`parts`). Called by the pipeline.
 """
 
 import dataclasses
-import hashlib
-import json
+import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...system import daemon, files, process
+from ...system import daemon, process
 from .. import base, links
-from . import hosts, leases, release
+from ..firewall import nft
+from . import fan_out, folders, hosts, leases, release
 from .config import Config, Place, config
+from .parts import Part, count_of, parts, placing
+from .shards import count, kinds
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 _NAME = "dhcp"
-_DAEMON = "dnsmasq"
+_PROGRAM = "dnsmasq"
+_OF_OURS = re.compile(r"dnsmasq(-v6|-[0-9]+of[0-9]+)?")
+_HOSTS_AT_MOST = 1000
 _RELEASE_TIMEOUT_S = 1.0
 _POLL_S = 0.01
 
@@ -41,38 +47,49 @@ class Desired:
 class Observed:
     """What runs, what it has read, and what lies on disk."""
 
-    running: daemon.RunningDaemon | None
-    loaded: str
-    """Digest of the files that the running dnsmasq read last, empty if unknown."""
+    running: Mapping[str, daemon.RunningDaemon]
+    loaded: Mapping[str, str]
+    """Digests of the files that each running dnsmasq read last, if known."""
 
-    reservations: str
-    leases: str
+    reservations: tuple[str, ...]
+    leases: Mapping[str, str]
+    """Lease files by name."""
+
+    fan_out: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
     """What to do, in the order of the fields."""
 
-    stop: bool = False
-    write: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    spec: daemon.DaemonSpec | None = None
-    start: bool = False
-    reload: bool = False
-    release: tuple[leases.Lease, ...] = ()
+    stop: tuple[str, ...] = ()
+    fan_out: str | None = None
+    parts: tuple[Part, ...] = ()
+    """All that are wanted; their files are written."""
+
+    misplaced: tuple[str, ...] = ()
+    """Lease files whose leases go to others."""
+
+    start: tuple[Part, ...] = ()
+    reload: tuple[Part, ...] = ()
+    release: Mapping[str, tuple[leases.Lease, ...]] = dataclasses.field(default_factory=dict)
+    """By lease file."""
+
     places: tuple[Place, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.stop or self.start or self.reload or bool(self.release)
+        changes = (self.stop, self.misplaced, self.start, self.reload, self.release)
+        return any(changes) or self.fan_out is not None
 
 
 class DhcpDriver:
     """See `base.Driver` for the verbs."""
 
-    def __init__(self, paths: "Paths") -> None:
-        self._directory = paths.run_dir / _DAEMON
-        self._leases = paths.state_dir / "dnsmasq.leases"
-        self._record = self._directory / "loaded.json"
+    def __init__(self, paths: "Paths", hosts_at_most: int = _HOSTS_AT_MOST) -> None:
+        self._limit = hosts_at_most
+        self._folders = folders.Folders(paths)
         self._daemons = daemon.Daemons(paths.run_dir, paths.log_dir)
+        self._fan_out = fan_out.FanOut()
 
     @property
     def name(self) -> str:
@@ -80,177 +97,187 @@ class DhcpDriver:
         return _NAME
 
     def render(self, document: "Document", facts: base.Facts) -> Desired:
-        """Compute dnsmasq's files for `document`."""
+        """Compute dnsmasq's configuration for `document`."""
         of = links.links(document, facts)
         return Desired(config(of, document.dns_forwarders, document.dns_domain))
 
     def check(self, desired: Desired) -> None:
-        """Let dnsmasq read the base and every reservation.
+        """Let dnsmasq read each base, and the reservations; of very many those that no dnsmasq
+        has read yet.
 
         Options are vetted where they are rendered, and one that dnsmasq still refuses costs a line
         in its log, not its service.
         """
         if desired.config is None:
             return
-        reservations = desired.config.reservations.splitlines()
-        text = desired.config.base + "".join(f"dhcp-host={line}\n" for line in reservations)
-        try:
-            process.run([_DAEMON, "--test", "--conf-file=-"], stdin=text)
-        except process.CommandFailed as failed:
-            told = failed.stderr.strip()[:300] or failed.reason
-            raise base.CheckFailed(_NAME, f"dnsmasq --test: {told}") from failed
+        many = len(desired.config.reservations) > self._limit
+        read = frozenset(self._folders.reservations()) if many else frozenset()
+        for number in kinds(len(desired.config.reservations), self._limit):
+            for part in parts(desired.config, number):
+                lines = part.files.get("reservations", "").splitlines()
+                new = "".join(f"dhcp-host={line}\n" for line in lines if line not in read)
+                _test(part.base + new)
 
     def observe(self) -> Observed:
         """Look for dnsmasq and at its files."""
-        running = self._daemons.find(_DAEMON)
+        running = self._running()
         return Observed(
             running=running,
-            loaded=self._loaded_by(running),
-            reservations=files.read_file(self._directory / "reservations") or "",
-            leases=files.read_file(self._leases) or "",
+            loaded=self._folders.loaded(running),
+            reservations=self._folders.reservations(),
+            leases=self._folders.lease_files(),
+            fan_out=self._fan_out.marks(),
         )
 
     def diff(self, observed: Observed, desired: Desired) -> Change:
         """Compute the gentlest way."""
-        if desired.config is None:
-            return Change(stop=observed.running is not None)
-        write = self._files(desired.config)
-        spec = self._spec(desired.config)
-        stale = leases.stale(
-            observed.leases,
-            hosts.reserved_addresses(observed.reservations.splitlines()),
-            hosts.reserved_addresses(desired.config.reservations.splitlines()),
-        )
-        running = observed.running
-        starts = running is None or running.argv != spec.argv
+        told = desired.config
+        if told is None:
+            off = "" if observed.fan_out else None
+            return Change(stop=tuple(observed.running), fan_out=off)
+        shards = count(len(told.reservations), count_of(observed.leases), self._limit)
+        wanted = parts(told, shards)
+        misplaced = set(observed.leases) - {part.lease_file for part in wanted}
+        gaining = _gaining(observed.leases, wanted) if misplaced else frozenset()
+        start = tuple(part for part in wanted if self._starts(part, observed, gaining))
+        stay = {part.name: part for part in wanted if part not in start}
+        rule = fan_out.rule({place.device for place in told.places}) if shards > 1 else ""
         return Change(
-            stop=starts and running is not None,
-            write=write,
-            spec=spec,
-            start=starts,
-            reload=not starts and observed.loaded != _digest(write),
-            release=stale,
-            places=desired.config.places,
+            stop=tuple(sorted(set(observed.running) - set(stay))),
+            fan_out=None if fan_out.is_loaded(observed.fan_out, rule) else rule,
+            parts=wanted,
+            misplaced=tuple(sorted(misplaced)),
+            start=start,
+            reload=tuple(
+                part
+                for name, part in stay.items()
+                if observed.loaded.get(name) != folders.digest(part)
+            ),
+            release=_stale(observed, told),
+            places=told.places,
         )
 
     def explain(self, change: Change) -> tuple[str, ...]:
         """Tell how dnsmasq differs."""
-        told = (
-            ("dnsmasq runs, but is not wanted", change.stop and not change.start),
-            ("dnsmasq runs with another configuration", change.stop and change.start),
-            ("dnsmasq does not run", change.start and not change.stop),
-            ("dnsmasq has not read its files", change.reload),
-            (f"{len(change.release)} leases without a reservation", bool(change.release)),
-        )
-        return tuple(line for line, is_so in told if is_so)
+        start, stop = {part.name for part in change.start}, set(change.stop)
+        told = [f"{name} runs, but is not wanted" for name in sorted(stop - start)]
+        told += [f"{name} runs with another configuration" for name in sorted(stop & start)]
+        told += [f"{name} does not run" for name in sorted(start - stop)]
+        told += [f"{part.name} has not read its files" for part in change.reload]
+        if change.misplaced:
+            told.append(f"{len(change.misplaced)} lease files that nothing looks into")
+        if change.fan_out is not None:
+            told.append("the rules that let every dnsmasq hear renewals are not as wanted")
+        ending = sum(len(of_file) for of_file in change.release.values())
+        return (*told, *([f"{ending} leases without a reservation"] if ending else []))
 
     def apply(self, change: Change) -> None:
-        """Do it; raises DaemonDied when dnsmasq does not stay up."""
-        if change.stop:
-            self._daemons.stop(_DAEMON)
-        for name, text in change.write.items():
-            # Readable by all: dnsmasq gives up root before it reads them.
-            files.write_file(self._directory / name, text, 0o644)
-        if change.start:
-            self._start(change)
-        elif change.reload:
-            self._daemons.signal(_DAEMON, signal.SIGHUP)
-        if change.start or change.reload:
-            self._remember(change.write)
-        if change.release and not change.start and not self._released(change):
-            self._daemons.stop(_DAEMON)
-            self._start(change)
-            self._remember(change.write)
-        self._remove_other_bases(change.write)
+        """Do it; raises DaemonDied when a dnsmasq does not stay up."""
+        for name in change.stop:
+            self._daemons.stop(name)
+        if change.fan_out is not None:
+            self._load(change.fan_out)
+        for part in change.parts:
+            self._folders.write(part)
+        self._start(change, change.start)
+        for part in change.reload:
+            self._daemons.signal(part.name, signal.SIGHUP)
+        self._remember(change.reload)
+        self._end_leases(change)
+        self._folders.remove_others(change.parts)
 
     def verify(self, desired: Desired) -> None:
-        """See that dnsmasq lives and has read what it should."""
+        """See that each dnsmasq lives and has read what it should."""
         left = self.diff(self.observe(), desired)
         if left:
-            tail = self._daemons.log_tail(_DAEMON)
-            raise base.VerifyFailed(_NAME, f"dnsmasq is not as wanted; its log ends: {tail}")
+            tail = self._daemons.log_tail(_PROGRAM)
+            told = "; ".join(self.explain(left))
+            raise base.VerifyFailed(_NAME, f"{told}; the log of dnsmasq ends: {tail}")
 
-    def _start(self, change: Change) -> None:
-        """Start dnsmasq without the leases that have no ground."""
-        if change.release:
-            text = files.read_file(self._leases) or ""
-            files.write_file(self._leases, leases.without(text, change.release), 0o644)
-        self._leases.parent.mkdir(parents=True, exist_ok=True)
-        if change.spec is not None:
-            self._daemons.start(change.spec)
+    def _starts(self, part: Part, observed: Observed, gaining: frozenset[str]) -> bool:
+        running = observed.running.get(part.name)
+        is_as_wanted = running is not None and running.argv == self._folders.spec(part).argv
+        return not is_as_wanted or part.lease_file in gaining
 
-    def _released(self, change: Change) -> bool:
-        """Give the leases back to the running dnsmasq; return whether it has taken all of them."""
+    def _start(self, change: Change, start: Sequence[Part]) -> None:
+        """Start processes, with the leases that belong to them and still have a ground."""
+        if not start:
+            return
+        gone = [lease for of_file in change.release.values() for lease in of_file]
+        into = [part.lease_file for part in start if part.lease_file]
+        self._folders.share_out(change.parts, into, gone)
+        self._daemons.start_all([self._folders.spec(part) for part in start])
+        self._remember(start)
+
+    def _end_leases(self, change: Change) -> None:
+        """Give leases back to the running dnsmasq; restart one that does not take them."""
+        kept = {part.lease_file: part for part in change.parts if part not in change.start}
+        left = {name: found for name, found in change.release.items() if name in kept}
+        if not left:
+            return
         try:
-            release.release(change.release, change.places)
+            given = [lease for of_file in left.values() for lease in of_file]
+            release.release(given, change.places, to_all=len(change.parts) > 1)
+            stubborn = self._holding(left)
         except OSError:
-            return False  # the backup of a pair has no address to send to
-        addresses = {lease.address for lease in change.release}
+            stubborn = set(left)  # the backup of a pair has no address to send to
+        restart = [kept[name] for name in sorted(stubborn)]
+        for part in restart:
+            self._daemons.stop(part.name)
+        self._start(change, restart)
+
+    def _holding(self, left: Mapping[str, Sequence[leases.Lease]]) -> set[str]:
+        """Return the lease files that still have one of these leases when time is up."""
+        holding = set(left)
         deadline = time.monotonic() + _RELEASE_TIMEOUT_S
-        before = None
-        while time.monotonic() < deadline:
-            text = files.read_file(self._leases) or ""
+        before: dict[str, str] = {}
+        while holding and time.monotonic() < deadline:
+            texts = {name: self._folders.leased(name) for name in holding}
             # dnsmasq empties the file and writes it anew for each lease: one that has not just
             # been the same may be such a half.
-            if text == before and addresses.isdisjoint(
-                lease.address for lease in leases.parse(text)
-            ):
-                return True
-            before = text
+            holding -= {
+                name
+                for name, text in texts.items()
+                if text == before.get(name) and not leases.held(text, left[name])
+            }
+            before = texts
             time.sleep(_POLL_S)
-        return False
+        return holding
 
-    def _spec(self, wanted: Config) -> daemon.DaemonSpec:
-        path = self._directory / _base_name(wanted.base)
-        return daemon.DaemonSpec(
-            name=_DAEMON, argv=(_DAEMON, "--keep-in-foreground", f"--conf-file={path}")
-        )
-
-    def _files(self, wanted: Config) -> dict[str, str]:
-        where = self._directory
-        placed = (
-            f"addn-hosts={where}/names\n"
-            f"dhcp-hostsfile={where}/reservations\n"
-            f"dhcp-optsfile={where}/options\n"
-            f"servers-file={where}/servers\n"
-            f"dhcp-leasefile={self._leases}\n"
-            "pid-file=\n"
-            "log-facility=-\n"
-        )
-        return {
-            _base_name(wanted.base): wanted.base + placed,
-            "names": wanted.names,
-            "options": wanted.options,
-            "servers": wanted.servers,
-            "reservations": wanted.reservations,
-        }
-
-    def _loaded_by(self, running: daemon.RunningDaemon | None) -> str:
+    def _load(self, rule: str) -> None:
         try:
-            record = json.loads(files.read_file(self._record) or "{}")
-        except ValueError:
-            return ""
-        if running is None or not isinstance(record, dict):
-            return ""
-        life = [running.pid, running.start_ticks]
-        return str(record.get("digest", "")) if record.get("life") == life else ""
+            self._fan_out.load(rule)
+        except nft.Refused as refused:
+            raise base.ApplyFailed(_NAME, f"nft refuses the rules: {refused}") from refused
 
-    def _remember(self, written: Mapping[str, str]) -> None:
-        running = self._daemons.find(_DAEMON)
-        if running is None:
-            return
-        record = {"life": [running.pid, running.start_ticks], "digest": _digest(written)}
-        files.write_file(self._record, json.dumps(record), 0o644)
+    def _remember(self, read: Sequence[Part]) -> None:
+        if read:
+            self._folders.remember(read, self._running())
 
-    def _remove_other_bases(self, written: Mapping[str, str]) -> None:
-        for path in sorted(self._directory.glob("base-*.conf")):
-            if path.name not in written:
-                files.remove_file(path)
+    def _running(self) -> Mapping[str, daemon.RunningDaemon]:
+        names = (name for name in self._daemons.names() if _OF_OURS.fullmatch(name))
+        found = {name: self._daemons.find(name) for name in names}
+        return {name: life for name, life in found.items() if life is not None}
 
 
-def _base_name(text: str) -> str:
-    return f"base-{hashlib.sha256(text.encode()).hexdigest()[:16]}.conf"
+def _test(text: str) -> None:
+    try:
+        process.run([_PROGRAM, "--test", "--conf-file=-"], stdin=text)
+    except process.CommandFailed as failed:
+        told = failed.stderr.strip()[:300] or failed.reason
+        raise base.CheckFailed(_NAME, f"dnsmasq --test: {told}") from failed
 
 
-def _digest(written: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+def _gaining(lease_files: Mapping[str, str], wanted: Sequence[Part]) -> frozenset[str]:
+    """Return the lease files that get leases which are elsewhere now."""
+    into = [part.lease_file for part in wanted if part.lease_file]
+    placed = leases.shared_out(lease_files, into, placing(into))
+    return frozenset(name for name in into if placed[name] != lease_files.get(name, ""))
+
+
+def _stale(observed: Observed, told: Config) -> dict[str, tuple[leases.Lease, ...]]:
+    """Return by lease file the leases that have to end."""
+    before = hosts.reserved_addresses(observed.reservations)
+    now = hosts.reserved_addresses(told.reservations)
+    found = {name: leases.stale(text, before, now) for name, text in observed.leases.items()}
+    return {name: of_file for name, of_file in found.items() if of_file}

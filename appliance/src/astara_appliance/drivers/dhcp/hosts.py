@@ -39,8 +39,19 @@ def reserved_addresses(lines: Iterable[str]) -> dict[str, str]:
     for line in lines:
         mac, *words = line.split(",")
         for word in words:
-            if word.startswith("[") or word.count(".") == 3:
+            if _version(word):
                 found[word.strip("[]")] = mac
+    return found
+
+
+def of_version(lines: Iterable[str], version: int) -> list[str]:
+    """Return what lines of a dhcp-hostsfile say of addresses of one IP version."""
+    found = []
+    for line in lines:
+        mac, *words = line.split(",")
+        if version in map(_version, words):
+            kept = (word for word in words if _version(word) in (version, None))
+            found.append(",".join((mac, *kept)))
     return found
 
 
@@ -86,6 +97,13 @@ def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork], taken: set[s
     groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
     names = [name for name in host_names(allocation.hostname, "")[-1:] if _is_told(name)]
     return [",".join([allocation.mac_address.lower(), *group, *names]) for group in groups]
+
+
+def _version(word: str) -> int | None:
+    """Return the IP version of an address in a dhcp-hostsfile, None if it is a name."""
+    if word.startswith("["):
+        return 6
+    return 4 if word.count(".") == 3 else None
 
 
 def _is_told(name: str) -> bool:

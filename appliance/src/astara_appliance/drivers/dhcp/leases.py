@@ -12,7 +12,7 @@ address, name, client id; a line that starts with "duid" holds the server's own 
 import dataclasses
 import ipaddress
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 _BOOTP = struct.Struct("!4B4s2H4s4s4s4s16s64s128s")
 _DHCP_COOKIE = b"\x63\x82\x53\x63"
@@ -68,11 +68,55 @@ def stale(lease_file: str, before: Mapping[str, str], now: Mapping[str, str]) ->
     return tuple(found)
 
 
-def without(lease_file: str, gone: tuple[Lease, ...]) -> str:
+def without(lease_file: str, gone: Collection[Lease]) -> str:
     """Return the lease file without the leases in `gone`."""
-    addresses = {lease.address for lease in gone}
+    keys = {(lease.owner, lease.address) for lease in gone}
     lines = lease_file.splitlines(keepends=True)
-    return "".join(line for line in lines if not addresses.intersection(line.split()[2:3]))
+    return "".join(line for line in lines if _key(line) not in keys)
+
+
+def held(lease_file: str, of: Iterable[Lease]) -> bool:
+    """Tell whether one of these leases is in the lease file."""
+    keys = {(lease.owner, lease.address) for lease in of}
+    return any(_key(line) in keys for line in lease_file.splitlines())
+
+
+def shared_out(
+    lease_files: Mapping[str, str], into: Collection[str], place: Callable[[str, str], str]
+) -> dict[str, str]:
+    """Return the texts of the files `into` when every lease of `lease_files` lies where it
+    belongs: `place` tells by address and MAC. Of two leases of an address the later one counts.
+
+    The server's identity goes with the leases of IPv6, which name it.
+    """
+    latest: dict[str, tuple[int, str]] = {}
+    identity: dict[str, str] = {}
+    for text in lease_files.values():
+        for line in text.splitlines():
+            words = line.split()
+            if words[:1] == ["duid"]:
+                identity.setdefault(place("::", ""), line)
+            elif len(words) >= 5 and _is_address(words[2]) and words[0].isdecimal():
+                latest[words[2]] = max(latest.get(words[2], (0, "")), (int(words[0]), line))
+    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in into}
+    for address, (_, line) in latest.items():
+        name = place(address, line.split()[1].lower())
+        if name:
+            found[name][":" in address].append(line)
+    return {
+        name: "".join(f"{line}\n" for line in (*v4, *_some(identity.get(name)), *v6))
+        for name, (v4, v6) in found.items()
+    }
+
+
+def _key(line: str) -> tuple[str, str]:
+    """Return owner and address of a line, nonsense of another kind of line."""
+    words = [*line.split(), "", "", ""]
+    return words[1].lower(), words[2]
+
+
+def _some(line: str | None) -> tuple[str, ...]:
+    return (line,) if line else ()
 
 
 def release_message(lease: Lease, server: str) -> bytes:

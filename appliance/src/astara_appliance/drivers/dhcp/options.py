@@ -8,7 +8,7 @@ option of one port must not stop a router. Pure; called by `config`.
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .. import links
@@ -61,14 +61,9 @@ _TEXT = re.compile(r"[!$-\[\]-~]([ !$-\[\]-~]*[!$-\[\]-~])?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
-def option_lines(served: Sequence[Served], domain: str) -> list[str]:
-    """Return the options file: first what subnets say, then what single ports add."""
-    lines = [line for item in served for line in _subnet_lines(item, domain)]
-    networks = {item.link.device: item.link for item in served}.values()
-    for link in networks:
-        for allocation in link.network.allocations:
-            lines += port_lines(allocation)
-    return lines
+def subnet_lines(served: Iterable[Served], domain: str) -> list[str]:
+    """Return what subnets tell; what single ports add (`port_lines`) comes after it."""
+    return [line for item in served for line in _subnet_lines(item, domain)]
 
 
 def port_tag(allocation: "Allocation") -> str:

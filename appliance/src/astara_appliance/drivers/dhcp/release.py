@@ -11,15 +11,18 @@ from collections.abc import Iterable, Sequence
 from . import leases
 from .config import Place
 
+_BROADCAST = "255.255.255.255"
 _SERVERS_AND_RELAYS = "ff02::1:2"  # RFC 8415 section 7.1
 
 
-def release(given_back: Iterable[leases.Lease], places: Sequence[Place]) -> None:
-    """Send a release for each lease that is of one of `places`."""
+def release(given_back: Iterable[leases.Lease], places: Sequence[Place], *, to_all: bool) -> None:
+    """Send a release for each lease that is of one of `places`; for IPv4 to the one dnsmasq there,
+    or `to_all`, of which those that do not know the lease keep silent.
+    """
     for lease in given_back:
         place = _place(lease, places)
         if place is not None:
-            _send(lease, place)
+            _send(lease, place, to_all)
 
 
 def _place(lease: leases.Lease, places: Sequence[Place]) -> Place | None:
@@ -27,7 +30,7 @@ def _place(lease: leases.Lease, places: Sequence[Place]) -> Place | None:
     return next((place for place in places if address in place.cidr), None)
 
 
-def _send(lease: leases.Lease, place: Place) -> None:
+def _send(lease: leases.Lease, place: Place, to_all: bool) -> None:
     try:
         message = leases.release_message(lease, place.server)
     except ValueError:
@@ -41,4 +44,5 @@ def _send(lease: leases.Lease, place: Place) -> None:
             index = socket.if_nametoindex(place.device)
             sender.sendto(message, (_SERVERS_AND_RELAYS, 547, 0, index))
         else:
-            sender.sendto(message, (place.server, 67))
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sender.sendto(message, (_BROADCAST if to_all else place.server, 67))

@@ -1,0 +1,39 @@
+"""How many dnsmasq share the hosts of an appliance, and which of them has a host.
+
+What dnsmasq does at SIGHUP grows with leases times reservations: 10,000 of both block it for
+seconds, 2,000 for a tenth of one. So beyond a limit the hosts are shared out by their MAC. Pure;
+called by `parts` and `driver`.
+"""
+
+import zlib
+
+_ROOM = 2
+"""Limits that a shard holds; one that hands out leases and nothing else blocks nothing else."""
+
+
+def count(hosts: int, now: int, limit: int) -> int:
+    """Return how many shards `hosts` reservations need: 0 if one dnsmasq does everything, else a
+    power of two.
+
+    With less than three quarters of what fewer than `now` hold there are fewer again.
+    """
+    return max(_needed(hosts, limit), min(now, _needed(hosts * 4 // 3, limit)))
+
+
+def kinds(hosts: int, limit: int) -> tuple[int, ...]:
+    """Return a count for each kind of arrangement that `count` may choose for so many."""
+    return tuple(sorted({min(count(hosts, now, limit), 1) for now in (0, hosts)}))
+
+
+def shard_of(mac: str, shards: int) -> int:
+    """Return which of `shards` has the host: the same one, whoever comes and goes beside it."""
+    return zlib.crc32(mac.lower().encode()) % shards
+
+
+def _needed(hosts: int, limit: int) -> int:
+    if hosts <= limit:
+        return 0
+    shards = 1
+    while hosts > shards * _ROOM * limit:
+        shards *= 2
+    return shards
