@@ -62,8 +62,11 @@ def name_lines(of: Sequence[links.Link], domain: str) -> list[str]:
         for allocation in link.network.allocations if link.is_tenant else ():
             names = host_names(allocation.hostname, domain)
             if names:
-                addresses = sorted(allocation.ip_addresses, key=_family_and_number)
-                lines += [f"{ipaddress.ip_address(ip)} {' '.join(names)}" for ip in addresses]
+                known_as = " ".join(names)
+                addresses = list(allocation.ip_addresses)
+                if len(addresses) > 1:
+                    addresses.sort(key=_family_and_number)
+                lines += [f"{_spelled(address)} {known_as}" for address in addresses]
     return lines
 
 
@@ -109,6 +112,11 @@ def _version(word: str) -> int | None:
 def _is_told(name: str) -> bool:
     """Tell whether dnsmasq would read `name` as a name and pass it on."""
     return _TOLD.fullmatch(name) is not None and _MEANT.fullmatch(name) is None
+
+
+def _spelled(address: str) -> str:
+    """Return the usual spelling; IPv4 has no other."""
+    return str(ipaddress.ip_address(address)) if ":" in address else address
 
 
 def _family_and_number(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ address, name, client id; a line that starts with "duid" holds the server's own 
 
 import dataclasses
 import ipaddress
+import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -159,7 +160,7 @@ def _octets(text: str) -> bytes:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
         return False
     return True

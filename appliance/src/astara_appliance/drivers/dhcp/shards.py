@@ -1,14 +1,11 @@
 """How many dnsmasq share the hosts of an appliance, and which of them has a host.
 
 What dnsmasq does at SIGHUP grows with leases times reservations: 10,000 of both block it for
-seconds, 2,000 for a tenth of one. So beyond a limit the hosts are shared out by their MAC. Pure;
-called by `parts` and `driver`.
+seconds, 1,000 for a twentieth of one. So beyond a limit the hosts are shared out by their MAC,
+about that many to each at most. Pure; called by `parts` and `driver`.
 """
 
 import zlib
-
-_ROOM = 2
-"""Limits that a shard holds; one that hands out leases and nothing else blocks nothing else."""
 
 
 def count(hosts: int, now: int, limit: int) -> int:
@@ -34,6 +31,6 @@ def _needed(hosts: int, limit: int) -> int:
     if hosts <= limit:
         return 0
     shards = 1
-    while hosts > shards * _ROOM * limit:
+    while hosts > shards * limit:
         shards *= 2
     return shards
