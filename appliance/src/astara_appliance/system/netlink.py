@@ -1,38 +1,36 @@
 """Links, addresses and routes of our network namespace, as plain values.
 
-The only module that knows pyroute2, by which links and routes are changed; lists go by
-`rtnetlink`, addresses by `addresses`. It decides nothing: each function is one kernel request, and
-what the kernel refuses comes back as `NetlinkRefused` that says what was asked. Called by facts,
-drivers and astara-configure-management.
+Messages go by `rtnetlink`, those of routes and addresses are of `routes` and `addresses`. It
+decides nothing: each function is one kernel request, and what the kernel refuses comes back as
+`NetlinkRefused` that says what was asked. Called by facts, drivers and
+astara-configure-management.
 """
 
 import contextlib
 import dataclasses
 import errno
-import functools
 import os
 import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from . import addresses, rtnetlink
-from .pyroute import IPRoute, NetlinkError, rtmsg
+from . import addresses, routes, rtnetlink
+from .routes import InstalledRoute as InstalledRoute
+from .routes import Nexthop as Nexthop
+from .routes import Route as Route
 
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
-_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
 _DISCIPLINE = struct.Struct("=BxxxiIII")  # tcmsg: family, index, handle, parent, info
-_GET_LINK, _NEW_ROUTE, _GET_ROUTE, _GET_NEIGHBOUR, _GET_DISCIPLINE = 18, 24, 26, 30, 38
+_SET_LINK, _GET_LINK, _GET_NEIGHBOUR, _GET_DISCIPLINE = 16, 18, 30, 38
+_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
+_CREATE_OR_REPLACE = 0x500
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_INFO_KIND = 1, 3, 4, 18, 1
 _NDA_DST, _NTF_PROXY = 1, 0x08
 _TCA_KIND, _TC_H_ROOT = 1, 0xFFFFFFFF
 _ARPHRD_ETHER = 1
 _IFF_UP = 1
-_RT_TABLE_MAIN = 254
-_RTNH_F_ONLINK = 4
-_RT_SCOPE_LINK = 253
 
 BOOT_PROTOCOL = 3
 """RTPROT_BOOT: routes set up at boot, of management."""
@@ -77,42 +75,6 @@ class Link:
     up: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Nexthop:
-    """Where a route leads; without a gateway, its destinations are on the device's own link.
-    `onlink` says that the gateway answers there whatever the addresses say.
-    """
-
-    gateway: str
-    device: str
-    onlink: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Route:
-    """A unicast route of the main table; several next hops share its load."""
-
-    destination: str
-    nexthops: tuple[Nexthop, ...]
-    source: str | None = None
-
-    @property
-    def family(self) -> int:
-        """AF_INET or AF_INET6."""
-        return socket.AF_INET6 if ":" in self.destination else socket.AF_INET
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class InstalledRoute:
-    """A route as the kernel has it: `protocol` tells who installed it (rtnetlink(7))."""
-
-    route: Route
-    protocol: int
-    metric: int
-    kind: int
-    """RTN_UNICAST, RTN_BLACKHOLE..."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Discipline:
     """The root queueing discipline of a device."""
@@ -124,14 +86,6 @@ class Discipline:
 
 class Netlink:
     """A way to the kernel for a few requests of one thread; use `opened()`."""
-
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
-
-    @functools.cached_property
-    def _ipr(self) -> Any:
-        # Not before it is needed, which it rarely is.
-        return self._stack.enter_context(IPRoute())
 
     def links(self) -> tuple[Link, ...]:
         """Return the NICs in kernel order: Ethernet devices not built on top of others."""
@@ -145,12 +99,13 @@ class Netlink:
     def set_link(self, link: Link, *, up: bool | None = None, mtu: int | None = None) -> None:
         """Change state or MTU of a device."""
         if mtu is not None:
+            size = rtnetlink.attribute(_IFLA_MTU, mtu.to_bytes(4, sys.byteorder))
             with _refusal(f"mtu {mtu} on {link.device}"):
-                self._ipr.link("set", index=link.index, mtu=mtu)
+                rtnetlink.ask(_SET_LINK, 0, _LINK.pack(0, 0, link.index, 0, 0) + size)
         if up is not None:
-            state = "up" if up else "down"
-            with _refusal(f"{link.device} {state}"):
-                self._ipr.link("set", index=link.index, state=state)
+            flags = _IFF_UP if up else 0
+            with _refusal(f"{link.device} {'up' if up else 'down'}"):
+                rtnetlink.ask(_SET_LINK, 0, _LINK.pack(0, 0, link.index, flags, _IFF_UP))
 
     def add_addresses(self, link: Link, wanted: Mapping[str, bool]) -> None:
         """Add addresses ("ip/prefix") without duplicate address detection; those that are there
@@ -178,9 +133,9 @@ class Netlink:
         """Return the routes of the main table, whoever installed them."""
         names = _names()
         return tuple(
-            _installed(message, names)
+            routes.read(data, names)
             for family in (socket.AF_INET, socket.AF_INET6)
-            for message in _main_table(family)
+            for data in _main_table(family)
         )
 
     def proxied(self) -> frozenset[tuple[str, str]]:
@@ -206,68 +161,45 @@ class Netlink:
 
     def replace_route(self, route: Route, protocol: int, metric: int) -> None:
         """Install `route`, in the place of ours for the same destination if there is one."""
-        request: dict[str, Any] = {"dst": route.destination, "proto": protocol, "priority": metric}
-        if route.source:
-            request["prefsrc"] = route.source
-        hops = [self._hop(hop) for hop in route.nexthops]
-        if len(hops) == 1:
-            request |= hops[0]
-        else:
-            request["multipath"] = hops
+        indexes = {name: index for index, name in _names().items()}
+        for hop in route.nexthops:
+            if hop.device not in indexes:
+                raise NetlinkRefused(f"route via {hop.gateway} on {hop.device}", errno.ENODEV)
+        body = routes.write(route, protocol, metric, indexes)
         with _refusal(f"route {route.destination} via {_hops(route)}"):
-            self._ipr.route("replace", family=route.family, **request)
+            rtnetlink.ask(_NEW_ROUTE, _CREATE_OR_REPLACE, body)
 
     def remove_route(self, installed: InstalledRoute) -> None:
         """Remove a route; one that is gone already is fine."""
-        route = installed.route
-        with _refusal(f"removing route {route.destination}", tolerate=errno.ESRCH):
-            self._ipr.route(
-                "del",
-                family=route.family,
-                dst=route.destination,
-                proto=installed.protocol,
-                priority=installed.metric,
-                type=installed.kind,
-            )
-
-    def _hop(self, hop: Nexthop) -> dict[str, Any]:
-        indexes = self._ipr.link_lookup(ifname=hop.device)
-        if not indexes:
-            raise NetlinkRefused(f"route via {hop.gateway} on {hop.device}", errno.ENODEV)
-        way = {"gateway": hop.gateway} if hop.gateway else {"scope": _RT_SCOPE_LINK}
-        return {**way, "oif": indexes[0], "flags": _RTNH_F_ONLINK if hop.onlink else 0}
+        what = f"removing route {installed.route.destination}"
+        with _refusal(what, tolerate=errno.ESRCH):
+            rtnetlink.ask(_DELETE_ROUTE, 0, routes.write_removal(installed))
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[Netlink]:
     """Give a few requests of one thread a way to the kernel."""
-    with contextlib.ExitStack() as stack:
-        yield Netlink(stack)
+    yield Netlink()
 
 
 @contextlib.contextmanager
 def _refusal(what: str, tolerate: int = 0) -> Iterator[None]:
     try:
         yield
-    except NetlinkError as error:
-        if error.code != tolerate:
-            raise NetlinkRefused(what, error.code) from error
-
-
-def _main_table(family: int) -> Iterator[Any]:
-    """List the main table alone: each floating IP has a route in the local one."""
-    asked = _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0)
-    try:
-        listed = rtnetlink.listed(_GET_ROUTE, asked)
     except OSError as error:
-        if error.errno == errno.ENOENT:  # the family has no such table yet
-            return
-        raise NetlinkRefused("a list of routes", error.errno or errno.EIO) from error
-    for data in listed:
-        head = rtnetlink.HEADER.pack(rtnetlink.HEADER.size + len(data), _NEW_ROUTE, 0, 0, 0)
-        message = rtmsg.rtmsg(head + data)
-        message.decode()
-        yield message
+        if error.errno != tolerate:
+            raise NetlinkRefused(what, error.errno or errno.EIO) from error
+
+
+def _main_table(family: int) -> list[bytes]:
+    # ENOENT: the family has no such table yet.
+    try:
+        with _refusal("a list of routes"):
+            return rtnetlink.listed(_GET_ROUTE, routes.request(family))
+    except NetlinkRefused as refused:
+        if refused.code == errno.ENOENT:
+            return []
+        raise
 
 
 def _devices() -> list[bytes]:
@@ -300,37 +232,6 @@ def _link(data: bytes) -> Link | None:
 
 def _text(value: bytes) -> str:
     return value.partition(b"\0")[0].decode(errors="replace")
-
-
-def _route(message: Any, names: dict[int, str]) -> Route:
-    default = "0.0.0.0/0" if message["family"] == socket.AF_INET else "::/0"
-    target = message.get_attr("RTA_DST")
-    several = message.get_attr("RTA_MULTIPATH")
-    return Route(
-        destination=f"{target}/{message['dst_len']}" if target else default,
-        nexthops=tuple(
-            sorted(
-                Nexthop(
-                    gateway=hop.get_attr("RTA_GATEWAY") or "",
-                    device=names.get(
-                        hop.get_attr("RTA_OIF") if hop is message else hop["oif"], ""
-                    ),
-                    onlink=bool(hop["flags"] & _RTNH_F_ONLINK),
-                )
-                for hop in (several or [message])
-            )
-        ),
-        source=message.get_attr("RTA_PREFSRC"),
-    )
-
-
-def _installed(message: Any, names: dict[int, str]) -> InstalledRoute:
-    return InstalledRoute(
-        route=_route(message, names),
-        protocol=message["proto"],
-        metric=message.get_attr("RTA_PRIORITY") or 0,
-        kind=message["type"],
-    )
 
 
 def _hops(route: Route) -> str:

@@ -1,12 +1,14 @@
-"""Ask the kernel for lists, by plain messages of rtnetlink(7).
+"""Ask the kernel for lists and changes, by plain messages of rtnetlink(7).
 
 Framing and attributes, nothing else: who asks knows his messages. A general netlink library needs
-a millisecond for what takes microseconds here, and each push looks at links, addresses, routes,
-neighbours and queueing disciplines. Called by `addresses` and `netlink`.
+a millisecond for what takes microseconds here, and 5 MiB; each push looks at links, addresses,
+routes, neighbours and queueing disciplines. Called by `addresses`, `routes`, `netlink` and the
+firewall.
 """
 
 import contextlib
 import errno
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -48,6 +50,16 @@ def listed(kind: int, body: bytes) -> list[bytes]:
     raise OSError(errno.EINTR, "changed each time it was listed")
 
 
+def ask(kind: int, flags: int, body: bytes) -> None:
+    """Have the kernel change something; OSError if it refuses."""
+    size = HEADER.size + len(body)
+    with opened() as route:
+        route.send(HEADER.pack(size, kind, REQUEST | ACK | flags, 1, 0) + body)
+        for answer, _, data in messages(route.recv(RECEIVED)):
+            if answer == ERROR:
+                _raise(data)
+
+
 def messages(received: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield type, flags and data of each message in what was received."""
     at, size = 0, HEADER.size
@@ -82,6 +94,12 @@ def _read(route: socket.socket, found: list[bytes]) -> bool:
             if kind == DONE:
                 return whole
             if kind == ERROR:
-                code = -struct.unpack_from("=i", data)[0]
-                raise OSError(code, f"the kernel lists nothing: {errno.errorcode.get(code)}")
+                _raise(data)
             found.append(data)
+
+
+def _raise(answer: bytes) -> None:
+    """Raise OSError if an answer is no acknowledgement."""
+    code = -struct.unpack_from("=i", answer)[0]
+    if code:
+        raise OSError(code, os.strerror(code))
