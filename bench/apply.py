@@ -21,7 +21,7 @@ COUNTS = (1, 100, 1000, 10000)
 QUICK_COUNTS = (1, 1000)
 _ADDRESSES_TRIED = 50
 _ROWS = {
-    "firewall driver": "our rules: all verbs of the firewall driver, by libnftables",
+    "firewall driver": "our rules: all verbs of the firewall driver, by libnftables and netlink",
     "interfaces driver": "our addresses: all verbs of the interfaces driver",
     "nft, maps, whole table": "the same table replaced as a whole by forking nft",
     "nft, linear, whole table": "two rules for each floating IP instead of maps, by forking nft",

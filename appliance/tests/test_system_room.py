@@ -142,6 +142,15 @@ def test_daemon_that_ends_at_once_is_told_with_its_last_words(daemons):
     assert not daemons.is_running("sleeper")
 
 
+def test_daemon_that_tells_its_start_is_not_waited_for(daemons):
+    talk = "echo started, version 1; exec sleep 60"
+    spec = daemon.DaemonSpec("sleeper", ("sh", "-c", talk), started_line="started, version")
+    for _ in range(2):  # the second time its log has that line of the first life already
+        daemons.start(spec, settle_s=3600)
+        assert daemons.is_running("sleeper")
+        daemons.stop("sleeper")
+
+
 def test_daemon_that_died_is_not_running_although_nobody_waited_for_it(daemons):
     running = daemons.start(sleeper())
     os.kill(running.pid, signal.SIGKILL)

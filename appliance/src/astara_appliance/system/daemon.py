@@ -28,6 +28,7 @@ STOP_TIMEOUT_S = 5.0
 LARGEST_LOG, LOG_KEPT = 2 * 1024 * 1024, 512 * 1024
 _KILL_TIMEOUT_S = 5.0
 _POLL_S = 0.02
+_SETTLE_POLL_S = 0.005
 _BOOT_FIELD = 19  # starttime, counted from the field after the command name (proc(5), field 22)
 
 
@@ -47,6 +48,9 @@ class DaemonSpec:
     reload_signal: signal.Signals = signal.SIGHUP
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Beside the plain one; a running daemon is not asked for it."""
+
+    started_line: str = ""
+    """Part of the line that its log has once it serves: then nobody waits longer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +100,8 @@ class Daemons:
         return self.find(name) is not None
 
     def start(self, spec: DaemonSpec, *, settle_s: float = 0.1) -> RunningDaemon:
-        """Start `spec` detached and return it once it has lived `settle_s`; keep a running one as
-        it is.
+        """Start `spec` detached and return it once it has lived `settle_s`, or told that it has
+        started; keep a running one as it is.
 
         A running one with *other arguments* is stopped first. Raises `DaemonDied` with the end of
         its log, or `process.CommandFailed` when the program cannot be executed. Readiness (a
@@ -109,11 +113,12 @@ class Daemons:
         self, specs: Sequence[DaemonSpec], *, settle_s: float = 0.1
     ) -> tuple[RunningDaemon, ...]:
         """Start several as `start` does, and let them settle together."""
+        told = {spec.name: self._log_size(spec.name) for spec in specs}
         started = [(spec, *self._launched(spec)) for spec in specs]
         deadline = time.monotonic() + settle_s
         for spec, _, child in started:
             if child is not None:
-                self._settle(spec, child, max(deadline - time.monotonic(), 0))
+                self._settle(spec, child, told[spec.name], deadline)
         return tuple(life for _, life, _ in started)
 
     def _launched(
@@ -132,10 +137,14 @@ class Daemons:
         files.write_file(self._pid_file(spec.name), f"{child.pid} {start_ticks}\n", 0o644)
         return RunningDaemon(child.pid, start_ticks, spec.argv), child
 
-    def _settle(self, spec: DaemonSpec, child: "subprocess.Popen[bytes]", settle_s: float) -> None:
-        try:
-            status = child.wait(settle_s)
-        except subprocess.TimeoutExpired:
+    def _settle(
+        self, spec: DaemonSpec, child: "subprocess.Popen[bytes]", log_from: int, deadline: float
+    ) -> None:
+        while (status := child.poll()) is None and time.monotonic() < deadline:
+            if spec.started_line and spec.started_line in self._log_since(spec.name, log_from):
+                break
+            time.sleep(_SETTLE_POLL_S)
+        if status is None:
             child.returncode = (
                 0  # detached on purpose: the object must not warn that its process still lives
             )
@@ -233,6 +242,16 @@ class Daemons:
 
     def _log_file(self, name: str) -> pathlib.Path:
         return self._log_dir / f"{name}.log"
+
+    def _log_size(self, name: str) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return self._log_file(name).stat().st_size
+        return 0
+
+    def _log_since(self, name: str, offset: int) -> str:
+        with self._log_file(name).open("rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
 
 
 def end_titled(beginning: str) -> None:

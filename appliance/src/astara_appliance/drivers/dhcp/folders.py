@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...system.paths import Paths
 
 _PROGRAM = "dnsmasq"
+_STARTED = "started, version"  # in its log, once its sockets are open
 _LEASE_FILES = "dnsmasq*.leases"
 _OPTIONS = {
     "names": "addn-hosts",
@@ -41,7 +42,7 @@ class Folders:
         """Return how to run `part`; its arguments change with what needs a restart."""
         path = self._of(part) / _base_name(part)
         argv = (_PROGRAM, "--keep-in-foreground", f"--conf-file={path}")
-        return daemon.DaemonSpec(name=part.name, argv=argv)
+        return daemon.DaemonSpec(name=part.name, argv=argv, started_line=_STARTED)
 
     def write(self, part: Part) -> None:
         """Write what `part` is told."""
