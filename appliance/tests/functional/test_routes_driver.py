@@ -70,6 +70,19 @@ def test_gateway_outside_the_subnet_is_taken_as_on_link(host):
     assert host.execute("ping", "-n", "-c", "1", "-W", "2", "100.64.0.1")
 
 
+def test_a_neighbouring_subnet_is_left_to_an_address_in_it(host):
+    subnets = [{"cidr": "203.0.113.0/24", "gateway_ip": "203.0.113.1"}, {"cidr": "203.0.114.0/24"}]
+    first, both = ["203.0.113.9/24"], ["203.0.113.9/24", "203.0.114.9/24"]
+    for addresses, wanted in ((first, 2), (both, 1), (first, 2)):
+        external = host.network("external", host.ext, addresses, subnets)
+        host.push(host.document([external]))
+        assert len(ours(host)) == wanted
+    device = host.ext.device
+    assert f"203.0.114.0/24 dev {device} scope link src 203.0.113.9 metric 10" in ours(host)
+    host.push(host.document([host.network("external", host.ext, first, subnets[:1])]))
+    assert len(ours(host)) == 1
+
+
 def test_extra_routes_come_change_and_go(host):
     extra = [["10.8.0.0/16", "192.168.0.20"], ["fd00:99::/48", "fd00:b::20"]]
     host.push(document(host, static_routes=extra))
