@@ -1,5 +1,7 @@
 """What dhcpcd's script noted, and which subnet gets what."""
 
+import pathlib
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,15 @@ new_dhcp6_ia_pd1_prefix2_length=56
 new_dhcp6_ia_pd1_prefix3=2001:db8:aaaa::
 new_dhcp6_ia_pd1_prefix3_length=80
 """
+
+
+def test_a_router_asks_as_itself_whatever_appliance_it_has():
+    first, second = (config.identity(f"1111111{at}-2222-3333-4444-555555555555") for at in "12")
+    assert first == "00:04:11:11:11:11:22:22:33:33:44:44:55:55:55:55:55:55"
+    assert first != second
+    assert len(config.identity("router-1")) == len(first)
+    told = config.text("eth1", ["a"], pathlib.Path("/x"), "router-1")
+    assert f"duid {config.identity('router-1')}\n" in told
 
 
 def test_prefixes_are_cut_to_subnets_and_too_small_ones_left():

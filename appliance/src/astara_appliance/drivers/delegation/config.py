@@ -8,16 +8,36 @@ is delegated, and new ones go to those that have none, in the order of their ids
 
 import ipaddress
 import pathlib
+import uuid
 from collections.abc import Iterable, Mapping
 
 BOUND = frozenset({"BOUND6", "RENEW6", "REBIND6", "REBOOT6", "INFORM6"})
 _LENGTH = 64
 
 
-def text(device: str, subnets: Iterable[str], script: pathlib.Path) -> str:
+def identity(router_id: str) -> str:
+    """Return who asks (a DUID by UUID, RFC 6355): the router, whatever appliance it has. So a new
+    one, or the other half of a pair, is given the prefixes that the router has.
+    """
+    try:
+        number = uuid.UUID(router_id)
+    except ValueError:
+        number = uuid.uuid5(uuid.NAMESPACE_URL, router_id)
+    return (b"\0\4" + number.bytes).hex(":")
+
+
+def text(device: str, subnets: Iterable[str], script: pathlib.Path, router_id: str) -> str:
     """Return dhcpcd.conf; ids of subnets are not in it, only how many there are."""
     asked = [f"  ia_pd {number}/::/{_LENGTH} -" for number, _ in enumerate(sorted(subnets), 1)]
-    head = ["ipv6only", "noipv6rs", "nogateway", "noconfigure", "persistent", f"script {script}"]
+    head = [
+        f"duid {identity(router_id)}",
+        "ipv6only",
+        "noipv6rs",
+        "nogateway",
+        "noconfigure",
+        "persistent",
+        f"script {script}",
+    ]
     return "\n".join([*head, f"interface {device}", *asked]) + "\n"
 
 

@@ -78,7 +78,8 @@ class DelegationDriver:
         if found is None or not found.subnets or not outside:
             return NOTHING
         device, subnets = outside[0].device, tuple(sorted(found.subnets))
-        return State(config.text(device, subnets, self._script), True, subnets, device)
+        text = config.text(device, subnets, self._script, document.router_id)
+        return State(text, True, subnets, device)
 
     def check(self, desired: State) -> None:
         """Refuse where there is no client."""
