@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astara_devcloud import outside
+from astara_devcloud.config.orchestrator import PROVIDER_LABEL
 from astara_devcloud.hypervisor import enter
 from astara_devcloud.story import appliance, probes
 from astara_devcloud.story.tenant import Tenant
@@ -163,6 +164,18 @@ def test_a_label_counts_what_a_server_sends(home: Home) -> None:
     eventually(
         lambda: label.id not in json.dumps(home.appliance.stats()), "the label is forgotten"
     )
+
+
+def test_a_label_of_the_provider_counts_on_every_router(home: Home) -> None:
+    anna = home.tenant.vantage(home.anna)
+
+    def counted() -> int:
+        told = home.appliance.stats()["counters"]
+        return sum(item["out_packets"] for item in told if item["name"] == PROVIDER_LABEL)
+
+    before = counted()
+    assert anna.pings(outside.SERVER_V4)
+    assert counted() >= before + 3
 
 
 def test_a_conntrack_helper_reaches_the_appliance(home: Home) -> None:

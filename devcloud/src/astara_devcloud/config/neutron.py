@@ -46,11 +46,14 @@ def neutron_conf(cloud: settings.Settings) -> str:
                 "send_events_interval": 1,
                 "dhcp_agent_notification": False,
                 "dns_domain": settings.DNS_DOMAIN,
+                # Subnets whose prefix the provider delegates; Neutron wants the second word too.
+                "ipv6_pd_enabled": True,
                 "global_physnet_mtu": UNDERLAY_MTU,
                 "rpc_workers": 1,
                 "rpc_state_report_workers": 0,
                 "use_stderr": True,
             },
+            "experimental": {"ipv6_pd_enabled": True},
             "database": ini.database(cloud, "neutron"),
             "keystone_authtoken": ini.token_validation(
                 cloud, "neutron", cloud.credentials.neutron

@@ -1,5 +1,7 @@
 """orchestrator.ini: what the orchestrator is told about this cloud."""
 
+import json
+
 from astara_devcloud import outside, resources, settings
 from astara_devcloud.config import ini
 
@@ -8,6 +10,14 @@ WORKERS = 2
 QUEUE = f"astara.{settings.HOST}"
 # The queue of astara-ctl's commands to this node.
 COMMANDS = f"astara-operator.{settings.HOST}"
+PROVIDER_RULES = "provider_rules.json"
+PROVIDER_LABEL = "the-internet"
+
+
+def provider_rules() -> str:
+    """Return what all appliances count besides: what goes to the far side of the internet."""
+    networks = [f"{outside.SERVER_V4}/32", f"{outside.SERVER_V6}/128"]
+    return json.dumps({"labels": {PROVIDER_LABEL: networks}}) + "\n"
 
 
 def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> str:
@@ -46,7 +56,8 @@ def orchestrator_ini(cloud: settings.Settings, known: resources.Resources) -> st
                 "image_uuid": known.appliance_image_id,
                 "instance_flavor": known.appliance_flavor_id,
                 "mgt_service_port": 5000,
-                "functions": "ipsec",
+                "functions": "ipsec,prefix-delegation",
+                "provider_rules_path": str(cloud.layout.etc / PROVIDER_RULES),
             },
             "keystone_authtoken": ini.password_auth(cloud, "astara", credentials.astara),
             "audit": {"interval": 30},

@@ -13,7 +13,11 @@ def declare(cloud: settings.Settings) -> model.Service:
 
     def files() -> model.Files:
         known = resources.load(cloud.layout.resources)
-        return {ini: orchestrator.orchestrator_ini(cloud, known)}
+        rules = cloud.layout.etc / orchestrator.PROVIDER_RULES
+        return {
+            ini: orchestrator.orchestrator_ini(cloud, known),
+            rules: orchestrator.provider_rules(),
+        }
 
     return model.Service(
         name=NAME,
