@@ -3,7 +3,7 @@
 Run by the tests' conftest as a program, so that Neutron's global state stays out of the test
 process. Only what is not under test is left out: Keystone (identity comes in the headers that its
 middleware would set), the message bus (notifications are collected), Nova (so are deletions that
-it would be told of) and the L2 agents (without a mechanism driver ports stay unbound). Prints
+it would be told of) and the L2 agents (without any ports stay unbound). Prints
 `PORT <n>` when it listens. Additions for tests: the response header `X-Sql-Statements`, and
 `GET /_notifications` and `GET /_port_deletions`, which return and forget what was collected.
 """
@@ -36,7 +36,7 @@ SERVICES = (
     "astara_bgp",
     "astara_port_forwarding",
     "astara_conntrack_helper",
-    "qos",
+    "astara_qos",
     "astara_metering",
 )
 CONFIGURATION = """
@@ -60,7 +60,7 @@ driver = test
 [ml2]
 type_drivers = local,flat
 project_network_types = local
-mechanism_drivers =
+mechanism_drivers = openvswitch
 extension_drivers = port_security,tag_ports_during_bulk_creation,dns,qos
 [experimental]
 ipv6_pd_enabled = true

@@ -42,6 +42,12 @@ class World:
         assert answer.status_code == 201, answer.text
         return answer.json()["port_forwarding"]
 
+    def announced(self) -> list[str]:
+        """The routers and external networks announced since the last call, each once."""
+        kinds = {"router.update.end": "router", "network.update.end": "network"}
+        return sorted({body[kinds[kind]]["id"] for kind, body in self.neutron.announced()
+                       if kind in kinds})  # fmt: skip
+
     def policy(self, **limits: int) -> Any:
         """A policy with a bandwidth limit in each direction given: ingress=1000."""
         made = self.admin.call("POST", "/qos/policies", {"policy": {"name": "p", "shared": True}})
@@ -184,3 +190,72 @@ def test_a_subnet_tells_its_address_scope(world: World) -> None:
     }
     assert scopes[subnet["id"]] == scope_id
     assert scopes[world.net["subnet"]["id"]] is None
+
+
+def test_a_change_of_a_port_forwarding_announces_its_router(world: World) -> None:
+    floating = world.floating()
+    world.announced()
+    made = world.forward(floating, external_port=80, internal_port=8080)
+    assert world.announced() == [world.router]
+    path = f"/floatingips/{floating['id']}/port_forwardings/{made['id']}"
+    world.tenant.act(path, {"port_forwarding": {"external_port": 81}})
+    assert world.announced() == [world.router]
+    assert world.tenant.call("DELETE", path).status_code == 204
+    assert world.announced() == [world.router]
+
+
+def test_a_change_of_a_conntrack_helper_announces_its_router(world: World) -> None:
+    path = f"/routers/{world.router}/conntrack_helpers"
+    helper = {"conntrack_helper": {"protocol": "udp", "port": 69, "helper": "tftp"}}
+    world.announced()
+    made = world.admin.call("POST", path, helper).json()["conntrack_helper"]
+    assert world.announced() == [world.router]
+    assert world.admin.call("DELETE", f"{path}/{made['id']}").status_code == 204
+    assert world.announced() == [world.router]
+
+
+def test_a_change_of_a_policys_rule_announces_whom_it_limits(world: World) -> None:
+    policy = world.policy(egress=3000)
+    floating = world.floating(port_id=world.vm["id"])
+    world.admin.update("floatingip", floating["id"], qos_policy_id=policy["id"])
+    world.announced()
+    rules = f"/qos/policies/{policy['id']}/bandwidth_limit_rules"
+    [rule] = world.admin.get(rules)["bandwidth_limit_rules"]
+    world.admin.act(f"{rules}/{rule['id']}", {"bandwidth_limit_rule": {"max_kbps": 4000}})
+    assert world.announced() == [world.router]
+    world.admin.update("floatingip", floating["id"], qos_policy_id=None)
+    gateway = {"network_id": world.external["id"], "qos_policy_id": policy["id"]}
+    world.admin.update("router", world.router, external_gateway_info=gateway)
+    world.announced()
+    assert world.admin.call("DELETE", f"{rules}/{rule['id']}").status_code == 204
+    assert world.announced() == [world.router]
+
+
+def test_a_change_of_an_inherited_policys_rule_announces_the_network(world: World) -> None:
+    policy = world.policy(egress=3000)
+    world.admin.update("network", world.external["id"], qos_policy_id=policy["id"])
+    world.announced()
+    more = {"max_kbps": 5000, "max_burst_kbps": 500, "direction": "ingress"}
+    path = f"/qos/policies/{policy['id']}/bandwidth_limit_rules"
+    answer = world.admin.call("POST", path, {"bandwidth_limit_rule": more})
+    assert answer.status_code == 201, answer.text
+    assert world.announced() == [world.external["id"]]
+    world.admin.update("network", world.external["id"], qos_policy_id=None)
+
+
+def test_a_rule_of_a_label_announces_the_routers_of_its_project(world: World) -> None:
+    label = {"name": "own", "project_id": world.view()["project_id"]}
+    path = "/metering/metering-labels"
+    made = world.admin.call("POST", path, {"metering_label": label}).json()["metering_label"]
+    rule = {
+        "metering_label_id": made["id"],
+        "direction": "egress",
+        "destination_ip_prefix": "198.51.100.0/24",
+    }
+    world.announced()
+    path = "/metering/metering-label-rules"
+    ruled = world.admin.call("POST", path, {"metering_label_rule": rule}).json()
+    assert world.router in world.announced()
+    gone = world.admin.call("DELETE", f"{path}/{ruled['metering_label_rule']['id']}")
+    assert gone.status_code == 204
+    assert world.router in world.announced()

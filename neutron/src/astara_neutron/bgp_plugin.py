@@ -9,18 +9,17 @@ Loaded by Neutron as `service_plugins = astara_router,astara_bgp`.
 
 import ipaddress
 import re
-from collections.abc import Collection
 from typing import Any
 
 import neutron_dynamic_routing.extensions
 from neutron.api import extensions
 from neutron_dynamic_routing.db import bgp_db
-from neutron_lib import exceptions, rpc
+from neutron_lib import exceptions
 from neutron_lib.api.definitions import bgp, bgp_4byte_asn
 from neutron_lib.db import api as db_api
-from neutron_lib.plugins import directory
 from neutron_lib.services import base
 
+from . import announcements
 from .queries import bgp as queries
 
 _SPEAKER, _PEER = bgp.BGP_SPEAKER_BODY_KEY_NAME, bgp.BGP_PEER_BODY_KEY_NAME
@@ -50,14 +49,14 @@ class BgpPlugin(base.ServicePluginBase, bgp_db.BgpDbMixin):
     def update_bgp_speaker(self, context: Any, bgp_speaker_id: str, bgp_speaker: Any) -> Any:
         """Change what a speaker announces, or its name."""
         changed = super().update_bgp_speaker(context, bgp_speaker_id, bgp_speaker)
-        _announce(context, _of_speaker(context, bgp_speaker_id))
+        announcements.networks(context, _of_speaker(context, bgp_speaker_id))
         return changed
 
     def delete_bgp_speaker(self, context: Any, bgp_speaker_id: str) -> None:
         """Delete a speaker: its sessions end."""
         concerned = _of_speaker(context, bgp_speaker_id)
         super().delete_bgp_speaker(context, bgp_speaker_id)
-        _announce(context, concerned)
+        announcements.networks(context, concerned)
 
     def create_bgp_peer(self, context: Any, bgp_peer: Any) -> Any:
         """Make a peer; nobody speaks with it before a speaker has it."""
@@ -68,14 +67,14 @@ class BgpPlugin(base.ServicePluginBase, bgp_db.BgpDbMixin):
         """Change a peer: its password, or its name."""
         _check_password(bgp_peer[_PEER].get("password"))
         changed = super().update_bgp_peer(context, bgp_peer_id, bgp_peer)
-        _announce(context, _of_peer(context, bgp_peer_id))
+        announcements.networks(context, _of_peer(context, bgp_peer_id))
         return changed
 
     def delete_bgp_peer(self, context: Any, bgp_peer_id: str) -> None:
         """Delete a peer: nobody speaks with it any more."""
         concerned = _of_peer(context, bgp_peer_id)
         super().delete_bgp_peer(context, bgp_peer_id)
-        _announce(context, concerned)
+        announcements.networks(context, concerned)
 
     def add_bgp_peer(self, context: Any, bgp_speaker_id: str, bgp_peer_info: Any) -> Any:
         """Let a speaker speak with a peer of its own IP version."""
@@ -86,25 +85,25 @@ class BgpPlugin(base.ServicePluginBase, bgp_db.BgpDbMixin):
             reason = f"a speaker of IPv{version} tells its routes over IPv{version}, not {address}"
             raise exceptions.BadRequest(resource=_SPEAKER, msg=reason)
         added = super().add_bgp_peer(context, bgp_speaker_id, bgp_peer_info)
-        _announce(context, _of_speaker(context, bgp_speaker_id))
+        announcements.networks(context, _of_speaker(context, bgp_speaker_id))
         return added
 
     def remove_bgp_peer(self, context: Any, bgp_speaker_id: str, bgp_peer_info: Any) -> Any:
         """Let a speaker speak with a peer no more."""
         removed = super().remove_bgp_peer(context, bgp_speaker_id, bgp_peer_info)
-        _announce(context, _of_speaker(context, bgp_speaker_id))
+        announcements.networks(context, _of_speaker(context, bgp_speaker_id))
         return removed
 
     def add_gateway_network(self, context: Any, bgp_speaker_id: str, network_info: Any) -> Any:
         """Let the routers with a gateway on a network be speakers."""
         added = super().add_gateway_network(context, bgp_speaker_id, network_info)
-        _announce(context, [added["network_id"]])
+        announcements.networks(context, [added["network_id"]])
         return added
 
     def remove_gateway_network(self, context: Any, bgp_speaker_id: str, network_info: Any) -> Any:
         """Let the routers with a gateway on a network be speakers no more."""
         removed = super().remove_gateway_network(context, bgp_speaker_id, network_info)
-        _announce(context, [removed["network_id"]])
+        announcements.networks(context, [removed["network_id"]])
         return removed
 
 
@@ -124,13 +123,3 @@ def _of_speaker(context: Any, speaker_id: str) -> list[str]:
 def _of_peer(context: Any, peer_id: str) -> list[str]:
     with db_api.CONTEXT_READER.using(context):
         return queries.networks_of_peer(context.session, peer_id)
-
-
-def _announce(context: Any, network_ids: Collection[str]) -> None:
-    """Say what the API layer says of a network that was updated: by that the orchestrator finds
-    the routers. BGP objects are announced by names that carry neither.
-    """
-    core = directory.get_plugin()
-    for network_id in network_ids:
-        network = core.get_network(context.elevated(), network_id)
-        rpc.get_notifier("network").info(context, "network.update.end", {"network": network})

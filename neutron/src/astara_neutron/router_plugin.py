@@ -204,7 +204,7 @@ class AstaraRouterPlugin(
 
 def _has_qos() -> bool:
     names = (name.rpartition(".")[2] for name in cfg.CONF.service_plugins)
-    return any(name in ("qos", "QoSPlugin") for name in names)
+    return any(name in ("astara_qos", "QosPlugin", "qos", "QoSPlugin") for name in names)
 
 
 def _text(value: object) -> str | None:

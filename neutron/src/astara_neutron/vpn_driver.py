@@ -9,11 +9,12 @@ Loaded by neutron-vpnaas (`service_plugins = astara_router,vpnaas`), which finds
 import ipaddress
 from typing import Any
 
-from neutron_lib import constants, rpc
+from neutron_lib import constants
 from neutron_lib.api.definitions import l3
 from neutron_lib.db import api as db_api
 from neutron_vpnaas.services.vpn import service_drivers
 
+from . import announcements
 from .queries import vpn
 
 
@@ -39,16 +40,16 @@ class VpnDriver(service_drivers.VpnDriver):
         self._settle(context, vpnservice["router_id"])
         vpnservice["status"] = constants.DOWN
         self.service_plugin.set_external_tunnel_ips(context, vpnservice["id"], **first)
-        self._announce(context, vpnservice["router_id"])
+        announcements.routers(context, [vpnservice["router_id"]])
 
     def update_vpnservice(self, context: Any, old_vpnservice: Any, vpnservice: Any) -> None:
         """Tell of a service that was switched on or off."""
         del old_vpnservice
-        self._announce(context, vpnservice["router_id"])
+        announcements.routers(context, [vpnservice["router_id"]])
 
     def delete_vpnservice(self, context: Any, vpnservice: Any) -> None:
         """Tell of its end."""
-        self._announce(context, vpnservice["router_id"])
+        announcements.routers(context, [vpnservice["router_id"]])
 
     def create_ipsec_site_connection(self, context: Any, ipsec_site_connection: Any) -> None:
         """Tell of a connection."""
@@ -67,7 +68,7 @@ class VpnDriver(service_drivers.VpnDriver):
         self._changed(context, ipsec_site_connection)
 
     def _changed(self, context: Any, connection: Any) -> None:
-        self._announce(context, self._router_of(context, connection))
+        announcements.routers(context, [self._router_of(context, connection)])
 
     def _router_of(self, context: Any, connection: Any) -> str:
         service = connection["vpnservice_id"]
@@ -77,10 +78,3 @@ class VpnDriver(service_drivers.VpnDriver):
     def _settle(self, context: Any, router_id: str) -> None:
         with db_api.CONTEXT_WRITER.using(context):
             vpn.settle_services(context.session, router_id)
-
-    def _announce(self, context: Any, router_id: str) -> None:
-        """Say what the API layer says of a router that was updated: VPN objects it announces by
-        names that carry no router.
-        """
-        router = self.l3_plugin.get_router(context.elevated(), router_id)
-        rpc.get_notifier("network").info(context, "router.update.end", {l3.ROUTER: router})

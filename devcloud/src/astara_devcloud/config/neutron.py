@@ -14,7 +14,7 @@ SERVICE_PLUGINS = (
     "astara_port_forwarding",
     "astara_conntrack_helper",
     "astara_metering",
-    "qos",
+    "astara_qos",
     "vpnaas",
     "astara_bgp",
 )

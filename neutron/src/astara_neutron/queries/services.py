@@ -1,5 +1,6 @@
 """What Neutron's service plug-ins add to routers: port forwardings, rate limits, conntrack
-helpers, metering labels. Called by `views`.
+helpers, metering labels; and which routers one of those concerns. Called by `views` and
+`service_plugins`.
 
 Their tables are there whether or not a cloud has loaded the plug-in, then they are empty.
 """
@@ -8,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db.models import conntrack_helper, l3, metering, port_forwarding
+from neutron.db.models import conntrack_helper, external_net, l3, metering, port_forwarding
 from neutron.db.qos import models as qos
 
 from .. import facts
@@ -95,6 +96,48 @@ def metering_labels(
         (row.router_id, facts.MeteringLabel(row.id, row.name or "", rules.get(row.id, ())))
         for row in rows
     )
+
+
+def routers_of_floatingip(session: Any, floatingip_id: str) -> list[str]:
+    """Return the router that serves a floating IP."""
+    return _routers(session, l3.FloatingIP.id == floatingip_id)
+
+
+def routers_of_label(session: Any, label_id: str) -> list[str]:
+    """Return the routers of a label's project. One that all share concerns too many to name."""
+    label, router = metering.MeteringLabel, l3.Router
+    found = (
+        sa.select(router.id)
+        .join(label, label.project_id == router.project_id)
+        .where(label.id == label_id, sa.not_(label.shared))
+    )
+    return [str(row.id) for row in session.execute(found)]
+
+
+def routers_of_policy(session: Any, policy_id: str) -> list[str]:
+    """Return the routers with a gateway or a floating IP of a policy's own."""
+    gateway, floating = qos.QosRouterGatewayIPPolicyBinding, qos.QosFIPPolicyBinding
+    gateways = sa.select(gateway.router_id).where(gateway.policy_id == policy_id)
+    bound = sa.select(floating.fip_id).where(floating.policy_id == policy_id)
+    found = {str(row.router_id) for row in session.execute(gateways)}
+    return sorted(found.union(_routers(session, l3.FloatingIP.id.in_(bound))))
+
+
+def networks_of_policy(session: Any, policy_id: str) -> list[str]:
+    """Return the external networks whose gateways and floating IPs inherit a policy."""
+    bound, outside = qos.QosNetworkPolicyBinding, external_net.ExternalNetwork
+    found = (
+        sa.select(bound.network_id)
+        .join(outside, outside.network_id == bound.network_id)
+        .where(bound.policy_id == policy_id)
+    )
+    return [str(row.network_id) for row in session.execute(found)]
+
+
+def _routers(session: Any, condition: Any) -> list[str]:
+    item = l3.FloatingIP
+    found = sa.select(item.router_id).where(condition, item.router_id.is_not(None)).distinct()
+    return [str(row.router_id) for row in session.execute(found)]
 
 
 def _metering_rules(

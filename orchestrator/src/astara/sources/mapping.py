@@ -5,7 +5,8 @@ of its payload is kept but ids. What is not in the table concerns no appliance. 
 (router interfaces, gateways, floating IPs) and status changes are never notified, so no echo of
 our status reports arrives here; of ports made through the API those of appliances are left out.
 Of Nova's only the end of a server counts that carries our mark: what is deleted or powered off
-behind our back is noticed before the next poll. The shapes are those recorded from Neutron 29 and
+behind our back is noticed before the next poll. Of what else service plug-ins keep our plug-ins
+announce the routers themselves. The shapes are those recorded from Neutron 29 and
 Nova 34. Called by `neutron_events`.
 """
 
@@ -98,29 +99,11 @@ def _server(payload: Payload, _tenant_id: str) -> list[Message]:
     return [Event(Resource(driver, resource_id), Action.POLL, source=SOURCE)]
 
 
-def _of_tenant(*names: str) -> _Rule:
-    """Name all routers of whoever owns what changed: it does not say which one it belongs to.
+def _label(payload: Payload, tenant_id: str) -> list[Message]:
+    """Name all routers of a label's project; if all share it, others follow with the audit."""
+    project_id = _project(payload.get("metering_label") or {}, tenant_id)
+    return [Hint(Action.UPDATE, tenant_id=project_id, source=SOURCE)] if project_id else []
 
-    Of what is shared, routers of others follow with the audit.
-    """
-
-    def rule(payload: Payload, tenant_id: str) -> list[Message]:
-        body: Payload = next((payload[name] for name in names if payload.get(name)), {})
-        project_id = _project(body, tenant_id)
-        return [Hint(Action.UPDATE, tenant_id=project_id, source=SOURCE)] if project_id else []
-
-    return rule
-
-
-_CHANGES = ("create", "update", "delete")
-_SERVICES = (
-    "port_forwarding",
-    "conntrack_helper",
-    "policy",
-    "bandwidth_limit_rule",
-    "metering_label",
-    "metering_label_rule",
-)
 
 RULES: Mapping[str, _Rule] = {
     "router.create.end": _router(Action.CREATE),
@@ -138,7 +121,8 @@ RULES: Mapping[str, _Rule] = {
     "subnet.update.end": _subnet,
     "subnet.delete.end": _subnet,
     "network.update.end": _network,
-    **{f"{name}.{change}.end": _of_tenant(name) for name in _SERVICES for change in _CHANGES},
+    "metering_label.create.end": _label,
+    "metering_label.delete.end": _label,
     "compute.instance.delete.end": _server,
     "compute.instance.power_off.end": _server,
 }
