@@ -12,6 +12,38 @@ def test_a_signature_verifies_with_the_same_claim():
     assert metadata.verify(metadata.sign(KEY, **CLAIM), KEY, **CLAIM)
 
 
+TIMED = CLAIM | {"at": "1700000000", "request": metadata.bound("GET", "/latest")}
+
+
+def test_a_signature_of_the_release_before_is_what_it_was():
+    assert metadata.sign(KEY, **CLAIM) == (
+        "3731c313a23d401709c108e0be3c8a5424473a4a64be0c2aab6297753876c441"
+    )
+
+
+@pytest.mark.parametrize("part", sorted(TIMED))
+def test_a_changed_part_breaks_a_timed_signature(part):
+    signature = metadata.sign(KEY, **TIMED)
+    assert metadata.verify(signature, KEY, **TIMED)
+    assert not metadata.verify(signature, KEY, **(TIMED | {part: "1700000001"}))
+
+
+def test_a_timed_signature_is_none_without_its_time_nor_the_other_way():
+    assert not metadata.verify(metadata.sign(KEY, **TIMED), KEY, **CLAIM)
+    assert not metadata.verify(metadata.sign(KEY, **CLAIM), KEY, **TIMED)
+
+
+def test_slashes_at_the_beginning_of_a_target_are_one():
+    assert metadata.bound("GET", "//a//b") == metadata.bound("GET", "/a//b") == "GET /a//b"
+
+
+def test_a_time_is_seconds_and_nothing_else():
+    assert metadata.skew_s("1700000010", 1700000000.0) == 10
+    for text in ("", "-1", "1.5", "1e9", "٣", "9" * 13, " 1"):
+        with pytest.raises(ValueError, match="seconds since 1970"):
+            metadata.skew_s(text, 0.0)
+
+
 @pytest.mark.parametrize("part", sorted(CLAIM))
 def test_a_changed_part_breaks_the_signature(part):
     signature = metadata.sign(KEY, **CLAIM)

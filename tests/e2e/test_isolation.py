@@ -8,6 +8,7 @@ import concurrent.futures
 import dataclasses
 import ipaddress
 import json
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -286,6 +287,8 @@ def test_an_appliance_taken_over_asks_for_its_own_vms_alone(
         "instance_id": vm.id,
         "tenant_id": sides[whose_vm].tenant.cloud.current_project_id,
         "client": SHARED_HOST,
+        "at": str(int(time.time())),
+        "request": metadata.bound("GET", METADATA),
     }
     headers = {
         metadata.ROUTER_HEADER: claim["router_id"],
@@ -293,6 +296,7 @@ def test_an_appliance_taken_over_asks_for_its_own_vms_alone(
         metadata.TENANT_HEADER: claim["tenant_id"],
         metadata.CLIENT_HEADER: claim["client"],
         metadata.SIGNATURE_HEADER: metadata.sign(told["key"], **claim),
+        metadata.TIME_HEADER: claim["at"],
     }
     words = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     upstream = urllib.parse.urlunsplit(

@@ -153,8 +153,10 @@ def told(cloud, machine, path="/latest", **options):
     return headers
 
 
-def signature(instance, client):
-    text = f"{ROUTER}\n{instance}\ntenant-a\n{client}"
+def signature(instance, client, headers, path="/latest"):
+    at = headers["X-Astara-Time"]
+    assert abs(int(at) - time.time()) < 60
+    text = f"{ROUTER}\n{instance}\ntenant-a\n{client}\n{at}\nGET {path}"
     return hmac.new(bytes.fromhex(KEY), text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -172,7 +174,9 @@ def test_request_arrives_signed_for_who_asked(cloud, name, instance, client):
     assert headers["X-Instance-ID"] == instance
     assert headers["X-Tenant-ID"] == "tenant-a"
     assert headers["X-Astara-Router-ID"] == ROUTER
-    assert headers["X-Astara-Signature"] == signature(instance, client)
+    assert headers["X-Astara-Signature"] == signature(
+        instance, client, headers, "/openstack/latest/meta_data.json?x=1"
+    )
 
 
 def link_local(machine):
@@ -188,7 +192,7 @@ def test_ipv6_client_is_known_by_its_link_local_address(cloud):
     headers = told(cloud, cloud.vm1, address=V6)
     assert headers["X-Forwarded-For"] == client
     assert headers["X-Instance-ID"] == "instance-1"
-    assert headers["X-Astara-Signature"] == signature("instance-1", client)
+    assert headers["X-Astara-Signature"] == signature("instance-1", client, headers)
 
 
 def test_ipv6_client_with_an_opaque_address_is_known_by_its_neighbour_entry(cloud):
@@ -205,6 +209,7 @@ def test_who_one_is_cannot_be_claimed(cloud):
         "X-Forwarded-For": "192.168.1.13",
         "X-Astara-Signature": "00" * 32,
         "X-Astara-Router-ID": "other",
+        "X-Astara-Time": "1",
         "X-Instance-ID-Signature": "11" * 32,
         "X-Metadata-Provider": "me",
         "X-LB-Anything": "1",
@@ -215,7 +220,10 @@ def test_who_one_is_cannot_be_claimed(cloud):
     assert headers.get_all("X-Instance-ID") == ["instance-1"]
     assert headers.get_all("X-Tenant-ID") == ["tenant-a"]
     assert headers.get_all("X-Forwarded-For") == ["192.168.0.11"]
-    assert headers.get_all("X-Astara-Signature") == [signature("instance-1", "192.168.0.11")]
+    assert headers.get_all("X-Astara-Signature") == [
+        signature("instance-1", "192.168.0.11", headers)
+    ]
+    assert len(headers.get_all("X-Astara-Time")) == 1
     assert headers.get_all("X-Astara-Router-ID") == [ROUTER]
     assert headers["Accept"] == "text/plain"
     for name in (

@@ -2,6 +2,11 @@
 
 The headers between the appliance's metadata proxy and the orchestrator's, and the signature that
 binds them together; pure. Used by both proxies, which must never disagree about a byte of it.
+
+A signature is for one request (method and path) at one time. Those of the release before bound
+neither, and come without TIME_HEADER; whoever verifies decides whether it takes them. A signature
+with a time is none without it, so nobody can make an old one of a new one. Who verifies is of the
+same release or a newer one than who signs: orchestrators are upgraded before appliances.
 """
 
 import hashlib
@@ -13,6 +18,10 @@ TENANT_HEADER = "X-Tenant-ID"
 ROUTER_HEADER = "X-Astara-Router-ID"
 CLIENT_HEADER = "X-Forwarded-For"
 SIGNATURE_HEADER = "X-Astara-Signature"
+TIME_HEADER = "X-Astara-Time"
+"""When the request was signed: whole seconds since 1970."""
+
+_LONGEST_TIME = 12
 
 UPSTREAM_HEADER = "Astara-Metadata"
 """In a probe of `/v1/status`: where metadata requests go from now on, "address port".
@@ -38,20 +47,60 @@ def derive_key(secret: str, router_id: str) -> str:
     return hmac.digest(secret.encode(), f"metadata:{router_id}".encode(), hashlib.sha256).hex()
 
 
-def sign(key: str, *, router_id: str, instance_id: str, tenant_id: str, client: str) -> str:
+def bound(method: str, target: str) -> str:
+    """Return what is signed of a request line. Servers may make one slash of several at the
+    beginning of a target.
+    """
+    return f"{method} /{target.lstrip('/')}"
+
+
+def sign(
+    key: str,
+    *,
+    router_id: str,
+    instance_id: str,
+    tenant_id: str,
+    client: str,
+    at: str = "",
+    request: str = "",
+) -> str:
     """Return the signature (64 hex digits) of one request; `key` as `derive_key` gives it.
 
-    `client` is the address of the VM as the client header tells it.
+    `client` is the address of the VM as the client header tells it, `at` the value of the time
+    header, `request` what `bound` returns; without the latter two as the release before signed.
     """
     message = f"{router_id}\n{instance_id}\n{tenant_id}\n{client}"
+    if at:
+        message += f"\n{at}\n{request}"
     return hmac.digest(bytes.fromhex(key), message.encode(), hashlib.sha256).hex()
 
 
 def verify(
-    signature: str, key: str, *, router_id: str, instance_id: str, tenant_id: str, client: str
+    signature: str,
+    key: str,
+    *,
+    router_id: str,
+    instance_id: str,
+    tenant_id: str,
+    client: str,
+    at: str = "",
+    request: str = "",
 ) -> bool:
     """Say whether `signature` is right, in a time that does not tell how wrong it is."""
     expected = sign(
-        key, router_id=router_id, instance_id=instance_id, tenant_id=tenant_id, client=client
+        key,
+        router_id=router_id,
+        instance_id=instance_id,
+        tenant_id=tenant_id,
+        client=client,
+        at=at,
+        request=request,
     )
     return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
+
+
+def skew_s(at: str, now: float) -> float:
+    """Return how many seconds `at`, a time header, is ahead of `now`; ValueError if it is none."""
+    if not (at.isascii() and at.isdigit() and len(at) <= _LONGEST_TIME):
+        raise ValueError(f"expected seconds since 1970, not {at[:32]!r}")
+    return int(at) - now

@@ -129,13 +129,17 @@ def ask(proxy, path="/latest/meta-data/", method="GET", body=None, key=None, **c
         "client": "10.0.0.5",
     } | claim
     extra = claim.pop("headers", {})
+    at = str(int(time.time()) + claim.pop("ahead_s", 0))
+    timed = {} if claim.pop("timeless", False) else {"at": at, "request": f"{method} {path}"}
+    timed |= claim.pop("signed", {})
     key = key or contract.derive_key(SECRET, claim["router_id"])
     headers = {
         contract.ROUTER_HEADER: claim["router_id"],
         contract.INSTANCE_HEADER: claim["instance_id"],
         contract.TENANT_HEADER: claim["tenant_id"],
         contract.CLIENT_HEADER: claim["client"],
-        contract.SIGNATURE_HEADER: contract.sign(key, **claim),
+        contract.SIGNATURE_HEADER: contract.sign(key, **claim, **timed),
+        contract.TIME_HEADER: timed.get("at", ""),
     } | extra
     connection = http.client.HTTPConnection(*proxy, timeout=10)
     try:
@@ -157,6 +161,36 @@ def test_a_proven_request_reaches_nova_signed_for_it(proxy, nova):
     assert headers["X-Tenant-ID"] == TENANT
     assert headers["X-Forwarded-For"] == "10.0.0.5"
     assert len(headers["X-Instance-ID-Signature"]) == 64
+
+
+@pytest.mark.parametrize("ahead_s", [-250, 250])
+def test_clocks_may_differ_a_little(proxy, ahead_s):
+    assert ask(proxy, ahead_s=ahead_s)[0] == 200
+
+
+def test_several_slashes_at_the_beginning_are_signed_as_one(proxy, nova):
+    assert ask(proxy, "//latest", signed={"request": contract.bound("GET", "//latest")})[0] == 200
+
+
+def test_an_appliance_of_the_release_before_is_heard_until_that_is_switched_off(
+    proxy, nova, neutron
+):
+    assert ask(proxy, timeless=True)[0] == 200
+    strict = Proxy(
+        SECRET,
+        Ownership(neutron.router),
+        MetadataApi("127.0.0.1", nova.port, SECRET),
+        timeless=False,
+    )
+    server = metadata_server.Server("127.0.0.1", 0, strict.forward)
+    accepting = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    accepting.start()
+    try:
+        assert ask(server.server_address[:2], timeless=True)[0] == 403
+        assert ask(server.server_address[:2])[0] == 200
+    finally:
+        server.stop()
+        accepting.join(5)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
@@ -200,6 +234,12 @@ def test_a_long_answer_is_streamed_whole(proxy, nova):
         ({"headers": {contract.INSTANCE_HEADER: ""}}, 404),
         ({"headers": {contract.SIGNATURE_HEADER: ""}}, 403),
         ({"headers": {contract.CLIENT_HEADER: "10.0.0.6"}}, 403),
+        ({"headers": {contract.TIME_HEADER: ""}}, 403),
+        ({"headers": {contract.TIME_HEADER: "1700000000"}}, 403),
+        ({"signed": {"request": "GET /another"}}, 403),
+        ({"signed": {"at": "soon"}}, 403),
+        ({"ahead_s": -400}, 403),
+        ({"ahead_s": 400}, 403),
     ],
     ids=[
         "bad key",
@@ -212,6 +252,12 @@ def test_a_long_answer_is_streamed_whole(proxy, nova):
         "no instance",
         "no signature",
         "other client",
+        "time taken away",
+        "other time",
+        "for another path",
+        "no time",
+        "signed long ago",
+        "signed in the future",
     ],
 )
 def test_what_is_not_proven_never_reaches_nova(proxy, nova, claim, status):

@@ -9,6 +9,7 @@ import socket
 
 from astara_contract import metadata
 
+from .. import clock
 from . import http1, neighbours
 from .settings import Instance, Network, Settings, is_link_local, mac_of, packed
 
@@ -36,7 +37,8 @@ def serve(connection: socket.socket, client: str, device: str, settings: Setting
         instance = identify(client, mac, settings.networks[device])
         if instance is None:
             raise http1.Problem(404)
-        _pass_on(connection, request, _signed(instance, client, settings), settings.upstream)
+        identity = _signed(instance, client, request, settings)
+        _pass_on(connection, request, identity, settings.upstream)
     except http1.Problem as problem:
         connection.sendall(http1.answer(problem.status))
 
@@ -58,13 +60,18 @@ def identify(client: str, mac: str | None, network: Network) -> Instance | None:
     return owner if network.macs.get(mac) == owner else None
 
 
-def _signed(instance: Instance, client: str, settings: Settings) -> dict[str, str]:
+def _signed(
+    instance: Instance, client: str, request: http1.Request, settings: Settings
+) -> dict[str, str]:
+    at = str(int(clock.wall()))
     signature = metadata.sign(
         settings.key,
         router_id=settings.router_id,
         instance_id=instance.instance_id,
         tenant_id=instance.tenant_id,
         client=client,
+        at=at,
+        request=metadata.bound(request.method, request.target),
     )
     return {
         metadata.CLIENT_HEADER: client,
@@ -72,6 +79,7 @@ def _signed(instance: Instance, client: str, settings: Settings) -> dict[str, st
         metadata.TENANT_HEADER: instance.tenant_id,
         metadata.ROUTER_HEADER: settings.router_id,
         metadata.SIGNATURE_HEADER: signature,
+        metadata.TIME_HEADER: at,
     }
 
 

@@ -30,4 +30,19 @@ OPTS = [
         help="Secret shared with Nova (metadata_proxy_shared_secret of [neutron] in nova.conf). "
         "Required: without it anybody could ask for anybody's metadata.",
     ),
+    cfg.FloatOpt(
+        "metadata_max_skew",
+        default=300.0,
+        min=1.0,
+        help="Seconds by which the clock of an appliance may differ from this node's. A metadata "
+        "request signed longer ago is refused, so that one that was overheard cannot be repeated. "
+        "Raise it only where hosts' clocks cannot be kept.",
+    ),
+    cfg.BoolOpt(
+        "metadata_timeless",
+        default=True,
+        help="Whether metadata requests of appliances of the release before are answered, whose "
+        "signatures hold no time and can be repeated. Switch it off when all appliances are "
+        "rebuilt.",
+    ),
 ]

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from astara_contract import metadata as contract
 
+from .. import clock
 from ..clients import errors
 from ..clients.nova_metadata import FORWARDED, Caller, MetadataApi, MetadataRequest
 from .ownership import Ownership
@@ -44,6 +45,8 @@ class Claim:
     tenant_id: str
     client: str
     signature: str
+    at: str
+    """When it was signed; empty for an appliance of the release before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,23 @@ class Proxy:
     secret: str
     ownership: Ownership
     nova: MetadataApi
+    max_skew_s: float = 300.0
+    timeless: bool = True
+    """Whether claims without a time are taken."""
+
+    wall: Callable[[], float] = clock.SYSTEM.wall
 
     def forward(
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> AbstractContextManager[http.client.HTTPResponse]:
         """Give Nova's answer for a proven request; raise Refused for any other."""
         claim = read_claim(headers)
-        self._prove(claim)
+        self._prove(claim, contract.bound(method, path))
         caller = Caller(claim.instance_id, claim.tenant_id, claim.client)
         request = MetadataRequest(method, path, _guest_headers(headers), body)
         return self.nova.ask(caller, request)
 
-    def _prove(self, claim: Claim) -> None:
+    def _prove(self, claim: Claim, request: str) -> None:
         key = contract.derive_key(self.secret, claim.router_id)
         if not contract.verify(
             claim.signature,
@@ -73,8 +81,11 @@ class Proxy:
             instance_id=claim.instance_id,
             tenant_id=claim.tenant_id,
             client=claim.client,
+            at=claim.at,
+            request=request,
         ):
             raise Refused(403, f"bad signature for router {claim.router_id}")
+        self._check_time(claim)
         try:
             proven = self.ownership.confirms(claim.router_id, claim.instance_id, claim.tenant_id)
         except errors.ServiceError as error:
@@ -82,6 +93,22 @@ class Proxy:
         if not proven:
             reason = f"instance {claim.instance_id} is not behind router {claim.router_id}"
             raise Refused(404, reason)
+
+    def _check_time(self, claim: Claim) -> None:
+        if not claim.at:
+            if self.timeless:
+                return
+            raise Refused(403, f"signature without a time for router {claim.router_id}")
+        try:
+            skew_s = contract.skew_s(claim.at, self.wall())
+        except ValueError as error:
+            raise Refused(403, str(error)) from error
+        if abs(skew_s) > self.max_skew_s:
+            raise Refused(
+                403,
+                f"signed {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'ago'} for router "
+                f"{claim.router_id}: replayed, or a clock is wrong (metadata_max_skew)",
+            )
 
 
 def read_claim(headers: Headers) -> Claim:
@@ -96,6 +123,7 @@ def read_claim(headers: Headers) -> Claim:
         tenant_id=_required(headers, contract.TENANT_HEADER),
         client=_required(headers, contract.CLIENT_HEADER),
         signature=_required(headers, contract.SIGNATURE_HEADER),
+        at=headers.get(contract.TIME_HEADER) or "",
     )
 
 

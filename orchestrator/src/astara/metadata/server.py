@@ -167,6 +167,8 @@ def serve(conf: Any, number: int, stop: threading.Event) -> None:
             port=conf.nova_metadata_port,
             secret=conf.metadata_proxy_shared_secret,
         ),
+        max_skew_s=conf.metadata_max_skew,
+        timeless=conf.metadata_timeless,
     )
     address = management.recorded_address(conf.state_path)
     server = Server(address, conf.astara_metadata_port, proxy.forward)
