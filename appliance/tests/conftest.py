@@ -314,6 +314,12 @@ class ApplianceHost:
         self._agent.wait(20)
         self._agent = None
 
+    def agent_ends(self, timeout_s: float) -> None:
+        """Wait until the agent has ended by itself."""
+        assert self._agent is not None
+        self._agent.wait(timeout_s)
+        self._agent = None
+
     def restart_agent(self) -> None:
         """Kill the agent as hard as can be and start it again."""
         self.kill_agent()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astara_appliance import clock, errors, facts, ledger, pipeline, store, watch
-from astara_appliance.drivers import base
+from astara_appliance.drivers import base, hangs
 from astara_appliance.pair import news, role
 from astara_appliance.pair import settings as pair
 from astara_appliance.system import paths
@@ -68,9 +68,11 @@ class World:
 
     def restart(self, **options):
         names = facts.NicNames(self.state_dir, None)
+        watch_over = hangs.Hangs(self.paths.run_dir)
         self.line = pipeline.Pipeline(
-            self.drivers, names, store.Store(self.state_dir), moment=lambda: self.now, **options
-        )
+            self.drivers, names, store.Store(self.state_dir), watch=watch_over,
+            moment=lambda: self.now, **options,
+        )  # fmt: skip
 
     def put(self, hostname, epoch=None, **options):
         del self.log[:]

@@ -7,8 +7,8 @@ import importlib.metadata
 from typing import TYPE_CHECKING
 
 from . import clock, facts, inventory, pipeline, store, watch
-from .api import routes, views
-from .drivers import registry
+from .api import routes, server, views
+from .drivers import hangs, registry
 from .system import files, memory, tls
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def assemble(
     for directory in (paths.state_dir, paths.run_dir):
         files.remove_leftovers(directory)
     names = facts.NicNames(paths.state_dir, management_mac)
-    line = pipeline.Pipeline(registry.build_drivers(paths), names, store.Store(paths.state_dir))
+    watch_over = hangs.Hangs(paths.run_dir, server.end)
+    drivers = registry.build_drivers(paths, watch_over)
+    line = pipeline.Pipeline(drivers, names, store.Store(paths.state_dir), watch=watch_over)
     watching = watch.Watch(line, names, paths)
     watching.start()
     agent = inventory.Agent(

@@ -29,7 +29,7 @@ from astara_contract import document as contract
 from astara_contract import errors as contract_errors
 
 from . import clock, errors, facts, ledger, logs, stages, store
-from .drivers import base, functions, registry
+from .drivers import base, functions, hangs, registry
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Pipeline:
         names: facts.NicNames,
         keep: store.Store,
         *,
+        watch: hangs.Hangs,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         moment: Callable[[], clock.Moment] = clock.moment,
     ) -> None:
@@ -55,7 +56,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._lock_timeout_s = lock_timeout_s
         self._moment = moment
-        self._stages = stages.Stages()
+        self._watch = watch
+        self._stages = stages.Stages(watch)
         self._committed = keep.load()
         self._is_settled = False
         self._sections: tuple[str | None, frozenset[str]] | None = None
@@ -132,7 +134,7 @@ class Pipeline:
             found: dict[str, tuple[str, ...]] = {}
             for driver in self._drivers:
                 try:
-                    step = stages.plan(driver, stages.pruned(wanted, present), present)
+                    step = self._stages.plan(driver, stages.pruned(wanted, present), present)
                     found[driver.name] = self._stages.differences(step)
                 except errors.PushFailed as failure:
                     found[driver.name] = (failure.reason,)
@@ -141,13 +143,13 @@ class Pipeline:
 
     def reports(self) -> dict[str, object]:
         """Return what the network functions of the document in effect tell of themselves."""
-        return functions.reports(self._drivers, self._functions())
+        return functions.reports(self._drivers, self._functions(), self._watch)
 
     def tend(self) -> None:
         """Let these functions look after what is outside; does nothing while a push goes on."""
         try:
             with self._alone(0.0):
-                functions.tend(self._drivers, self._functions())
+                functions.tend(self._drivers, self._functions(), self._watch)
         except errors.Busy:
             return  # the next round is soon
 
@@ -186,7 +188,7 @@ class Pipeline:
     def _parse(self, source: bytes) -> contract.Document:
         try:
             document = contract.parse(source)
-            functions.check_sections(document, self._drivers)
+            functions.check_sections(document, self._drivers, self._watch)
         except contract_errors.ContractError:
             self.ledger.count(ledger.Event.REFUSED)
             raise
@@ -239,7 +241,7 @@ class Pipeline:
         try:
             present = facts.gather(self._names)
             stages.require_nics(document, present)
-            steps = [stages.plan(driver, document, present) for driver in self._drivers]
+            steps = [self._stages.plan(driver, document, present) for driver in self._drivers]
             for step in steps:
                 self._stages.check(step)
         except errors.PushFailed as failure:
@@ -325,7 +327,7 @@ class Pipeline:
         document = stages.pruned(wanted, present)
         for driver in self._drivers if drivers is None else drivers:
             try:
-                step = stages.plan(driver, document, present)
+                step = self._stages.plan(driver, document, present)
                 self._stages.check(step)
                 if self._stages.apply(step):
                     changed.append(driver.name)

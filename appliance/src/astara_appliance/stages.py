@@ -10,6 +10,7 @@ pipeline, under its lock.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ import msgspec
 from astara_contract import document as contract
 
 from . import errors
-from .drivers import base, registry
+from .drivers import base, hangs, registry
 
 LOG = logging.getLogger(__name__)
 
@@ -37,39 +38,64 @@ class Stages:
     drivers may hold on to parts of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: hangs.Hangs) -> None:
+        self._watch = watch
         self._in_effect: dict[str, Any] = {}
+
+    def plan(
+        self, driver: registry.AnyDriver, document: contract.Document, present: base.Facts
+    ) -> Step:
+        """Have `driver` compute what it wants for `document`."""
+        with blamed_on(driver):
+            render = functools.partial(driver.render, document, present)
+            return Step(driver, self._watch.around(driver, "render", render))
 
     def check(self, step: Step) -> None:
         """Have the tool check the plan, unless exactly this plan is in effect."""
-        with blamed_on(step.driver):
+
+        def check() -> None:
             if not self._is_in_effect(step):
                 step.driver.check(step.desired)
+
+        with blamed_on(step.driver):
+            self._watch.around(step.driver, "check", check)
 
     def apply(self, step: Step) -> bool:
         """Apply what differs; return whether anything did."""
         driver = step.driver
-        with blamed_on(driver):
+
+        def apply() -> bool:
             change = driver.diff(driver.observe(), step.desired)
             if change:
                 self._in_effect.pop(driver.name, None)
                 driver.apply(change)
                 return True
             self._remember(step)
-        return False
+            return False
+
+        with blamed_on(driver):
+            return self._watch.around(driver, "apply", apply)
 
     def differences(self, step: Step) -> tuple[str, ...]:
         """Tell what drifted; nothing is changed."""
         driver = step.driver
-        with blamed_on(driver):
+
+        def differences() -> tuple[str, ...]:
             change = driver.diff(driver.observe(), step.desired)
             return driver.explain(change) if change else ()
 
+        with blamed_on(driver):
+            return self._watch.around(driver, "diff", differences)
+
     def verify(self, step: Step) -> None:
         """See that the plan is in effect."""
-        with blamed_on(step.driver):
+
+        def verify() -> None:
             step.driver.verify(step.desired)
             self._remember(step)
+
+        with blamed_on(step.driver):
+            self._watch.around(step.driver, "verify", verify)
 
     def _is_in_effect(self, step: Step) -> bool:
         name = step.driver.name
@@ -78,13 +104,6 @@ class Stages:
     def _remember(self, step: Step) -> None:
         if not self._is_in_effect(step):
             self._in_effect[step.driver.name] = step.desired
-
-
-def plan(driver: registry.AnyDriver, document: contract.Document, present: base.Facts) -> Step:
-    """Have `driver` compute what it wants for `document`."""
-    with blamed_on(driver):
-        desired = driver.render(document, present)
-    return Step(driver, desired)
 
 
 def require_nics(document: contract.Document, present: base.Facts) -> None:

@@ -6,6 +6,7 @@ real pipeline's stages run up to the check; nothing is applied. In a namespace o
 
 import collections
 import ipaddress
+import pathlib
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from astara_appliance import errors, stages
-from astara_appliance.drivers import base, registry
+from astara_appliance.drivers import base, hangs, registry
 from astara_appliance.system.paths import Paths
 from astara_contract import document as contract
 from astara_contract.errors import ContractError
@@ -175,9 +176,10 @@ def accepted(raw):
 
 def refusals(driver, document):
     """Return why `driver` refuses `document`, but for what it may refuse."""
+    line = stages.Stages(hangs.Hangs(pathlib.Path("/nonexistent")))
     try:
-        step = stages.plan(driver, document, FACTS)
-        assert step.desired == stages.plan(driver, document, FACTS).desired
+        step = line.plan(driver, document, FACTS)
+        assert step.desired == line.plan(driver, document, FACTS).desired
         driver.check(step.desired)
     except (errors.PushFailed, base.DriverError) as refused:
         return [] if refused.reason.startswith(KNOWN_REFUSALS) else [str(refused)]
@@ -203,7 +205,7 @@ def test_accepted_documents_are_rendered_and_pass_the_checkers(appliance_host, t
 
     def inside():
         nonlocal drivers
-        drivers = registry.build_drivers(Paths.under(tmp_path))
+        drivers = registry.build_drivers(Paths.under(tmp_path), hangs.Hangs(tmp_path))
         run()
 
     # A namespace where nothing runs: the checkers look at its ruleset, and change nothing.

@@ -22,8 +22,10 @@ class Section(msgspec.Struct):
             raise RuntimeError("no such luck")
 
 class Odd:
-    def __str__(self):
-        raise RuntimeError("cannot even be told")
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise RuntimeError("cannot even be compared")
 
 class Driver:
     name = "clumsy"
@@ -35,6 +37,9 @@ class Driver:
     def _stumble(self, verb, where):
         if where == verb:
             raise ZeroDivisionError(verb)
+        if where == "loop in " + verb:
+            while True:
+                pass
 
     def render(self, document, facts):
         where = document.functions.get("clumsy", {}).get("where")
@@ -170,3 +175,29 @@ def test_a_function_that_breaks_is_named_and_the_router_goes_on(host, verb):
 def test_a_section_type_that_breaks_is_named(host):
     status, answer = host.try_push(document(host, clumsy={"where": "section"}))
     assert (status, answer["error"]["path"]) == (400, "$.functions.clumsy")
+
+
+@pytest.mark.quiet
+@pytest.mark.parametrize("verb", ["render", "apply"])
+def test_a_function_that_loops_for_ever_is_left_out_and_the_router_goes_on(host, verb, eventually):
+    plain = document(host)
+    host.push(plain)
+    status, answer = host.try_push(document(host, clumsy={"where": f"loop in {verb}"}))
+    assert (status, answer["error"]["driver"]) == (500, "clumsy")
+    assert "hangs" in answer["error"]["reason"]
+    # Meanwhile the appliance tells how it is, and soon the agent ends by itself.
+    assert host.get("/v1/status")["digest"]
+    host.agent_ends(60)
+    left_out(host, f"it hung in its {verb}")
+
+
+def left_out(host, reason):
+    """See that a new life of the agent does without the function; then trust it again."""
+    host.start_agent()
+    host.push(document(host, sample={"blackholes": []}) | {"hostname": "another"})
+    status, answer = host.try_push(document(host, clumsy={"where": "nowhere"}))
+    assert (status, answer["error"]["path"]) == (400, "$.functions.clumsy")
+    assert reason in str(answer)
+    (host.root / "run/astara/functions-left-out.json").unlink()
+    host.restart_agent()
+    host.push(document(host, clumsy={"where": "nowhere"}))

@@ -31,6 +31,7 @@ LOG = logging.getLogger(__name__)
 
 BIND_TIMEOUT_S = 15.0
 _BIND_RETRY_S = 0.2
+_END_S = 15.0
 THREADS = 4
 BACKLOG = 128
 HANG_S = 60
@@ -75,6 +76,14 @@ def open_listeners(settings: management.Management, device: str) -> tuple[socket
 def put_off_alarm(seconds: int) -> None:
     """Have the kernel end this process unless this is called again within `seconds`."""
     signal.alarm(seconds)
+
+
+def end() -> None:
+    """End this process as its init would, and in any case; whoever started it starts it again."""
+    LOG.critical("agent.ends reason=%s", "a network function hangs")
+    os.kill(os.getpid(), signal.SIGTERM)
+    clock.sleep(_END_S)
+    os._exit(1)
 
 
 class _Application(gunicorn_base.BaseApplication):

@@ -17,20 +17,22 @@ changed. Three verbs more a function may have:
 A function whose `observe` asks which role this appliance has in a pair says `follows_role = True`:
 it is planned and applied anew as soon as the role changes.
 
-What breaks in the latter two is logged and harms nobody else. Called by `registry`, by the
+What breaks in the latter two is logged and harms nobody else. `hangs` bounds how long each call
+may take. Called by `registry`, by the
 pipeline, the firewall and the API, and by the functions themselves (`section_of`).
 """
 
+import functools
 import importlib.metadata
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
 from astara_contract.errors import ContractError
 
-from . import base
+from . import base, hangs
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -53,7 +55,7 @@ class Function(base.Driver[Any, Any, Any], Protocol):
     """Forbid unknown fields in it: what is misspelt would silently not be applied."""
 
 
-def discover(paths: "Paths", taken: Collection[str]) -> tuple[Function, ...]:
+def discover(paths: "Paths", taken: Collection[str], watch: hangs.Hangs) -> tuple[Function, ...]:
     """Build the functions of all installed packages, sorted by name.
 
     `taken` are the names of the appliance's own drivers.
@@ -63,25 +65,40 @@ def discover(paths: "Paths", taken: Collection[str]) -> tuple[Function, ...]:
         if entry.name in found or entry.name in taken:
             LOG.error("function.left_out function=%s reason=name-in-use", entry.name)
             continue
-        function = _built(entry, paths)
+        if entry.name in watch.left_out:
+            LOG.error(
+                "function.left_out function=%s reason=%s", entry.name, watch.left_out[entry.name]
+            )
+            continue
+        function = _built(entry, paths, watch)
         if function is not None:
             found[entry.name] = function
     return tuple(found.values())
 
 
-def check_sections(document: "Document", drivers: Iterable[base.Driver[Any, Any, Any]]) -> None:
+def check_sections(
+    document: "Document", drivers: Iterable[base.Driver[Any, Any, Any]], watch: hangs.Hangs
+) -> None:
     """Raise ContractError unless every section has a function that understands it."""
-    kinds = {driver.name: getattr(driver, "section", None) for driver in drivers}
-    known = {name: kind for name, kind in kinds.items() if kind is not None}
+    known = {driver.name: driver for driver in drivers if getattr(driver, "section", None)}
     for name in sorted(document.functions):
         if name not in known:
             there = ", ".join(sorted(known)) or "none"
             reason = f"this appliance has no such function (it has: {there})"
+            if name in watch.left_out:
+                reason = f"left out until the next boot: {watch.left_out[name]}"
             raise ContractError(f"$.functions.{name}", reason)
-        _read(document, name, known[name])
+        driver = known[name]
+        kind: type[msgspec.Struct] = driver.section  # type: ignore[attr-defined]
+        try:
+            watch.around(driver, "section", functools.partial(_read, document, name, kind))
+        except hangs.Hung as late:
+            raise ContractError(f"$.functions.{name}", late.reason) from late
 
 
-def openings(functions: Iterable[Function], document: "Document") -> base.Openings:
+def openings(
+    functions: Iterable[Function], watch: hangs.Hangs, document: "Document"
+) -> base.Openings:
     """Return what the functions need from the firewall for `document`, all of it together.
 
     Raises DriverError with the name of a function that breaks.
@@ -92,7 +109,8 @@ def openings(functions: Iterable[Function], document: "Document") -> base.Openin
         if function.name not in document.functions or not hasattr(function, "openings"):
             continue
         try:
-            asked: base.Openings = function.openings(document)
+            ask = functools.partial(function.openings, document)
+            asked: base.Openings = watch.around(function, "openings", ask)
             tunnels += asked.tunnels
             ports += asked.ports
         except base.DriverError:
@@ -105,7 +123,7 @@ def openings(functions: Iterable[Function], document: "Document") -> base.Openin
 
 
 def reports(
-    functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str]
+    functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str], watch: hangs.Hangs
 ) -> dict[str, Any]:
     """Return what those of the functions tell that are in `asked`, as plain data by name."""
     found = {}
@@ -114,21 +132,26 @@ def reports(
         if function.name not in asked or report is None:
             continue
         try:
-            found[function.name] = msgspec.to_builtins(report())
+            tell = functools.partial(_told, report)
+            found[function.name] = watch.around(function, "report", tell, hangs.REPORT_PATIENCE_S)
+        except hangs.Hung:
+            continue  # noted where it was found out
         except Exception:
             # The status must be told, whatever a function does.
             LOG.exception("function.report_failed function=%s", function.name)
     return found
 
 
-def tend(functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str]) -> None:
+def tend(
+    functions: Iterable[base.Driver[Any, Any, Any]], asked: Collection[str], watch: hangs.Hangs
+) -> None:
     """Let those of the functions that are in `asked` look after what is outside."""
     for function in functions:
         work = getattr(function, "tend", None)
         if function.name not in asked or work is None:
             continue
         try:
-            work()
+            watch.around(function, "tend", work)
         except Exception:
             # One function's trouble is no other's.
             LOG.exception("function.tend_failed function=%s", function.name)
@@ -161,13 +184,24 @@ def _read(document: "Document", name: str, kind: type[SectionT]) -> SectionT | N
         raise ContractError(f"$.functions.{name}", f"{type(error).__name__}: {error}") from error
 
 
+def _told(report: Callable[[], Any]) -> Any:
+    return msgspec.to_builtins(report())
+
+
 def _is_struct(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _built(entry: importlib.metadata.EntryPoint, paths: "Paths") -> Function | None:
+def _built(
+    entry: importlib.metadata.EntryPoint, paths: "Paths", watch: hangs.Hangs
+) -> Function | None:
+    def build() -> Function:
+        made: Function = entry.load()(paths)
+        return made
+
     try:
-        function: Function = entry.load()(paths)
+        # Not known yet to be of another package, and importing it may hang.
+        function = watch.call(entry.name, "import", build)
         lacking = [word for word in _VERBS if not callable(getattr(function, word, None))]
         if not _is_struct(getattr(function, "section", None)):
             lacking.append("section")

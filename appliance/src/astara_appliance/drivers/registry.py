@@ -9,7 +9,7 @@ import functools
 from typing import Any, TypeAlias
 
 from ..system.paths import Paths
-from . import base, functions
+from . import base, functions, hangs
 from .bgp import BgpDriver
 from .conntrack import ConntrackDriver
 from .dhcp import DhcpDriver
@@ -40,9 +40,11 @@ _AFTER_THE_FIREWALL = (
 )
 
 
-def build_drivers(paths: Paths) -> tuple[AnyDriver, ...]:
-    """Return the drivers in apply order."""
+def build_drivers(paths: Paths, watch: hangs.Hangs) -> tuple[AnyDriver, ...]:
+    """Return the drivers in apply order; `watch` bounds what others' take."""
     own: tuple[AnyDriver, ...] = tuple(kind(paths) for kind in _AFTER_THE_FIREWALL)
-    found = functions.discover(paths, {FirewallDriver.name, *(driver.name for driver in own)})
-    firewall = FirewallDriver(paths, needs=functools.partial(functions.openings, found))
+    found = functions.discover(
+        paths, {FirewallDriver.name, *(driver.name for driver in own)}, watch
+    )
+    firewall = FirewallDriver(paths, needs=functools.partial(functions.openings, found, watch))
     return (firewall, *own, *found)
