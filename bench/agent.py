@@ -26,7 +26,7 @@ _MAC, _ADDRESS, _PEER, _PORT = "fa:16:3e:00:00:99", "fdca::2", "fdca::1", 5000
 _ANSWER_TIMEOUT_S = 120.0
 _AGENT = "astara-appliance"
 _HEADERS = {"Content-Type": "application/json", "Prefer": "return=minimal"}
-_SETTLE_S, _SETTLE_TIMEOUT_S = 0.5, 10.0
+_SETTLE_S, _SETTLE_TIMEOUT_S = 2.0, 10.0
 
 
 class Appliance:

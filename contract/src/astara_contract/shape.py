@@ -135,7 +135,7 @@ class Network(_Part, frozen=True):
     """
 
 
-class FloatingIP(_Part, frozen=True, omit_defaults=True):
+class FloatingIP(_Part, frozen=True, omit_defaults=True, gc=False):
     """One to one NAT of `floating_ip` to `fixed_ip` (IPv4)."""
 
     floating_ip: Ipv4Address

@@ -57,11 +57,11 @@ def _answering(
 
 
 def _give_back_after_much(response: flask.Response) -> flask.Response:
-    """Return memory once the answer is out: who waits for it shall not wait for that."""
+    """Return memory when the answer is out: who waits for it shall not wait for that."""
     told = 0 if flask.request.method == "GET" else LARGE  # a body may come without its length
     sent = flask.request.content_length
     if max(told if sent is None else sent, response.content_length or 0) >= LARGE:
-        response.call_on_close(memory.give_back)
+        memory.give_back_soon()
     return response
 
 

@@ -7,8 +7,15 @@ they are. Called at the start of the agent and after whatever may have used much
 
 import ctypes
 import gc
+import threading
+
+from .. import clock
+
+PAUSE_S = 1.0
+"""Freed memory waits so long for the next request: to have it anew costs more than to keep it."""
 
 _M_ARENA_MAX = -8  # mallopt(3)
+_waiting = threading.Lock()
 
 
 def settle() -> None:
@@ -28,3 +35,15 @@ def give_back(*, thorough: bool = False) -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
+
+
+def give_back_soon() -> None:
+    """Give back after a pause, once for all that ask for it meanwhile."""
+    if _waiting.acquire(blocking=False):
+        threading.Thread(target=_give_back_later, name="give-back", daemon=True).start()
+
+
+def _give_back_later() -> None:
+    clock.sleep(PAUSE_S)
+    _waiting.release()
+    give_back()
