@@ -4,6 +4,7 @@
 ports are kept, because they change only by our own hand or are found out by a silent probe.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from astara_contract.document import Document, HighAvailability
@@ -31,8 +32,18 @@ class Known:
     ports: tuple[PortView, ...]
 
 
-def known(router: RouterDetail) -> Known:
-    """Say what is to be kept of a router."""
+def known(router: RouterDetail, before: Known | None = None) -> Known:
+    """Say what is to be kept of a router; what is as `before` is kept once."""
+    fresh = _known(router)
+    same = {
+        name: getattr(before, name)
+        for name in ("project_id", "name", "networks", "port_networks", "ports")
+        if before is not None and getattr(before, name) == getattr(fresh, name)
+    }
+    return dataclasses.replace(fresh, **same) if same else fresh
+
+
+def _known(router: RouterDetail) -> Known:
     served = needs.logical_ports(router)
     return Known(
         project_id=router.project_id,
@@ -106,7 +117,7 @@ class Memory:
         self.detail_read = True
         self.shown = None
         if router is not None:
-            self.known = known(router)
+            self.known = known(router, self.known)
 
     def learn_ports(self, needed: frozenset[str], plug: Plug) -> None:
         """Keep the ports that were just read, and the networks they were read for."""

@@ -33,7 +33,8 @@ def learn(tools: Tools, memory: Memory, found: Briefing) -> None:
     """Take in what was read for this walk together with others."""
     memory.learn_detail(found.router)
     if found.ports is not None:
-        needed = needs.carrier_networks(found.router)
+        told = memory.known
+        needed = told.networks if told is not None else needs.carrier_networks(found.router)
         network_id = tools.settings.management_network_id
         memory.learn_ports(needed, ports.sort(found.ports, needed, network_id, memory.index))
 

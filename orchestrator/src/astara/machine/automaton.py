@@ -77,18 +77,6 @@ class Automaton:
         self._clock = time
         self._asked_s: float | None = None  # since when something has been asked for
         self._entered_s = time.monotonic()  # when the instance entered its state
-        self._execute: dict[WalkState, Callable[[Action], frozenset[Fact]]] = {
-            WalkState.CALC_ACTION: self._calc_action,
-            WalkState.ALIVE: self._alive,
-            WalkState.CREATE_VM: self._create,
-            WalkState.CHECK_BOOT: self._check_boot,
-            WalkState.CONFIGURE_VM: self._configure,
-            WalkState.REPLUG_VM: self._replug,
-            WalkState.STOP_VM: self._stop,
-            WalkState.REBUILD_VM: self._rebuild,
-            WalkState.CLEAR_ERROR: self._clear_error,
-            WalkState.STATS: self._stats,
-        }
 
     # -- what others may ask, from any thread
     # ------------------------------------------------------
@@ -233,7 +221,7 @@ class Automaton:
         self._said = ""
         self._fresh &= self.state is WalkState.ALIVE
         try:
-            facts = self._execute[self.state](action)
+            facts = _EXECUTE[self.state](self, action)
         except instance_port.Retry as reason:
             LOG.info("step.retried state=%s reason=%s", self.state, reason)
             metrics.STEP_FAILURES.labels("retry").inc()
@@ -456,3 +444,18 @@ class Automaton:
             row.pause.name,
             row.reason,
         )
+
+
+# One for all: there are as many automata as routers.
+_EXECUTE: "dict[WalkState, Callable[[Automaton, Action], frozenset[Fact]]]" = {
+    WalkState.CALC_ACTION: Automaton._calc_action,
+    WalkState.ALIVE: Automaton._alive,
+    WalkState.CREATE_VM: Automaton._create,
+    WalkState.CHECK_BOOT: Automaton._check_boot,
+    WalkState.CONFIGURE_VM: Automaton._configure,
+    WalkState.REPLUG_VM: Automaton._replug,
+    WalkState.STOP_VM: Automaton._stop,
+    WalkState.REBUILD_VM: Automaton._rebuild,
+    WalkState.CLEAR_ERROR: Automaton._clear_error,
+    WalkState.STATS: Automaton._stats,
+}

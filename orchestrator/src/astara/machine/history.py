@@ -6,7 +6,6 @@ well is left out, so that a few lines reach far back. Must stay small: there is 
 move that is just being made.
 """
 
-import collections
 import dataclasses
 import typing
 
@@ -51,7 +50,7 @@ class History:
     def __init__(self, time: "clock.Clock") -> None:
         self._clock = time
         self._instance: InstanceState | None = None
-        self.moves: collections.deque[Move] = collections.deque(maxlen=MOVES)
+        self.moves: list[Move] = []  # a deque takes 700 bytes for the first
         self.since_s = time.monotonic()
         self.error = ""  # why the last step failed; empty again after a success
         self.error_s = 0.0
@@ -66,12 +65,13 @@ class History:
             self.fail(said or row.reason)
         if row.state in _ROUTINE and row.next in _ROUTINE and not view.facts and not said:
             return
-        for move in tuple(self.moves)[-CYCLE:]:
+        for move in self.moves[-CYCLE:]:
             if move.repeats(row, view, said):
                 move.count += 1
                 move.last_s = now
                 return
         self.moves.append(Move(row, view.action, view.instance, said, now, now))
+        del self.moves[:-MOVES]
 
     def fail(self, reason: str) -> None:
         """Keep why something failed."""

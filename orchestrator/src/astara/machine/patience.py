@@ -4,6 +4,7 @@ Pure but for the clock it is given. Decides how long; never where to go. Used by
 """
 
 import dataclasses
+import functools
 import typing
 
 from .table import Fact
@@ -48,13 +49,6 @@ class Patience:
     def adopt(self, policy: Policy) -> None:
         """Go on with other budgets and times; what has begun is measured by them."""
         self._policy = policy
-        self._limits = {
-            "boot": policy.boot_timeout_s,
-            "create": policy.boot_timeout_s,
-            "replug": policy.hotplug_timeout_s,
-            "silent": policy.silent_timeout_s,
-            "stop": policy.stop_timeout_s,
-        }
 
     def waited_s(self, wait: str) -> float:
         """Give the seconds since the wait of that name began, which may be now."""
@@ -75,7 +69,7 @@ class Patience:
 
     def overdue(self, wait: str) -> frozenset[Fact]:
         """Give OVERDUE if that wait, which may begin now, has passed its deadline."""
-        late = self.waited_s(wait) > self._limits[wait]
+        late = self.waited_s(wait) > _limits(self._policy)[wait]
         return frozenset({Fact.OVERDUE}) if late else NEVER
 
     # -- pauses --------------------------------------------------------------------------------
@@ -134,3 +128,15 @@ class Patience:
             if free_s < self._cooling_until:
                 self._cooling_until = self._hurried_s = free_s
         return max(0.0, self._cooling_until - now)
+
+
+@functools.lru_cache(maxsize=4)
+def _limits(policy: Policy) -> dict[str, float]:
+    """Give how long each wait may last: one answer for all who share a policy."""
+    return {
+        "boot": policy.boot_timeout_s,
+        "create": policy.boot_timeout_s,
+        "replug": policy.hotplug_timeout_s,
+        "silent": policy.silent_timeout_s,
+        "stop": policy.stop_timeout_s,
+    }
