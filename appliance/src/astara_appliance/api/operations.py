@@ -58,12 +58,6 @@ _CONFIRM = Parameter(
     {"type": "integer", "minimum": 1, "maximum": views.LONGEST_TRIAL_S},
     "Seconds within which the document must be confirmed, or it ends by itself.",
 )
-_PREFER = Parameter(
-    views.PREFER_HEADER,
-    "header",
-    {"type": "string"},
-    f"With `{views.MINIMAL}` the answer leaves the document out, which its sender has (RFC 7240).",
-)
 _IFNAME = Parameter("ifname", "path", {"type": "string", "minLength": 1}, "Such as ge1.")
 
 _UPSTREAM = Parameter(
@@ -112,7 +106,7 @@ TABLE: tuple[Operation, ...] = (
         "Bring a document into effect, all of it or nothing",
         status.ConfigBody,
         body=contract.Document,
-        parameters=(_CONFIRM, _EPOCH, _PREFER),
+        parameters=(_CONFIRM, _EPOCH),
         refusals=(400, 409, 413, 415, 503),
     ),
     Operation(

@@ -32,7 +32,9 @@ _ADDITIONS = contract.additions()
 
 LONGEST_TRIAL_S = 3600
 EPOCH_HEADER = "Astara-Epoch"
-PREFER_HEADER, MINIMAL = "Prefer", "return=minimal"  # RFC 7240
+PREFER_HEADER, MINIMAL = "Prefer", "return=minimal"
+"""RFC 7240; no parameter of the description, because what else is preferred is no error."""
+
 JSON = "application/json"
 _Told = TypeVar("_Told")
 
