@@ -187,6 +187,7 @@ def test_a_conntrack_helper_reaches_the_appliance(home: Home) -> None:
     eventually(lambda: "tftp" not in home.inside(*tables), "no helper")
 
 
+@pytest.mark.quiet
 def test_a_network_of_another_address_scope_is_reached_by_floating_ip_alone(home: Home) -> None:
     tenant, network = home.tenant, home.tenant.cloud.network
     scope = network.create_address_scope(name="features-scope", ip_version=4)
