@@ -2,12 +2,14 @@
 
 Decides whether an image is good: boots (BIOS and UEFI), takes its first settings and certificate
 from a config drive, applies a document that is pushed over mutual TLS, leases an address, routes
-and translates a packet, lets nobody but management in, keeps its daemons over a restart of the
-agent and all of its configuration over a power cut. Prints seconds and memory. Started by
+and translates a packet, lets nobody but management in, has tunnels of IPsec and WireGuard by its
+own kernel, keeps its daemons over a restart of the agent and all of its configuration over a power
+cut. Prints seconds and memory. Started by
 image/boot-test, in namespaces of its own.
 """
 
 import contextlib
+import functools
 import pathlib
 import re
 import subprocess
@@ -30,6 +32,7 @@ from machine import (
     wait,
 )
 from orchestrating import ROUTER, Orchestrator
+from tunnels import BY_IPSEC, BY_WIREGUARD, FarSite
 
 from astara_contract import status as observed
 
@@ -64,11 +67,13 @@ def try_out(image: pathlib.Path, work: pathlib.Path) -> None:
     disk = work / "overlay.qcow2"
     backing = ("-b", str(image), "-F", "qcow2")
     run("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(disk))
-    with booted(disk, work, "bios", orchestrator) as guest:
-        digest = use_as_router(orchestrator, work)
-        report(f"emulator {guest.rss_mib()} MiB resident in the end")
-    with booted(disk, work, "uefi", orchestrator):
-        come_back(orchestrator, digest)
+    far = FarSite(GATEWAY_ADDRESS)
+    with far.running(work):
+        with booted(disk, work, "bios", orchestrator) as guest:
+            digest = use_as_router(orchestrator, far, work)
+            report(f"emulator {guest.rss_mib()} MiB resident in the end")
+        with booted(disk, work, "uefi", orchestrator):
+            come_back(orchestrator, digest)
 
 
 @contextlib.contextmanager
@@ -94,7 +99,7 @@ def booted(
         yield guest
 
 
-def use_as_router(orchestrator: Orchestrator, work: pathlib.Path) -> str:
+def use_as_router(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) -> str:
     """Configure the appliance and send traffic through it; return the digest."""
     orchestrator.expect_no_stranger()
     begun = time.monotonic()
@@ -110,6 +115,7 @@ def use_as_router(orchestrator: Orchestrator, work: pathlib.Path) -> str:
 
     expect_closed()
     report("closed towards tenant and external network: ssh, API")
+    digest = tunnel(orchestrator, far, work)
     look_inside(work)
     orchestrator.renew()
     report("certificate renewed, and served with")
@@ -121,7 +127,44 @@ def come_back(orchestrator: Orchestrator, digest: str) -> None:
     """See that after a power cut the router routes by itself, before any push."""
     expect("digest after a power cut", digest_of(orchestrator), digest)
     expect("source that the outside sees", source_seen_outside(), GATEWAY_ADDRESS)
-    report("after a power cut it routes again, by itself")
+    for name, target in (("IPsec", BY_IPSEC), ("WireGuard", BY_WIREGUARD)):
+        wait(f"{name} after a power cut", 120, functools.partial(reached, target))
+    report("after a power cut it routes again, by itself, also into the tunnels")
+
+
+def tunnel(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) -> str:
+    """Add an IPsec connection and a WireGuard tunnel, both by the image's kernel; return the
+    digest.
+    """
+    begun = time.monotonic()
+    digest = orchestrator.push(document() | {"functions": far.functions()})
+    for name, target in (("IPsec", BY_IPSEC), ("WireGuard", BY_WIREGUARD)):
+        try:
+            wait(f"a packet by {name}", 60, functools.partial(reached, target))
+        except TestFailed as error:
+            raise TestFailed(f"{error}; {tunnels_told(orchestrator, far, work)}") from error
+        spent = time.monotonic() - begun
+        report(f"{name}: a packet through the tunnel {spent:.1f} s after the push began")
+    kinds = ssh(work, "ip -d link show wg0; ip -d link show ipsec0; sudo ip xfrm state count")
+    for kernel_does in ("wireguard", "xfrm if_id"):
+        if kernel_does not in kinds:
+            raise TestFailed(f"not by the kernel ({kernel_does}): {kinds}")
+    return digest
+
+
+def tunnels_told(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) -> str:
+    """Return how both ends see the tunnels."""
+    status = orchestrator.status()
+    words = ("sudo ip -s xfrm state", "ip -s link show ipsec0", "sudo nft list chain inet astara")
+    inside = ssh(work, "; ".join((*words[:2], f"{words[2]} leak_guard", "sudo wg show")))
+    return f"{status and status.functions}\n{inside}\n{far.told()}"
+
+
+def reached(target: str) -> bool | None:
+    """Say whether the tenant's ping is answered."""
+    argv = ["ip", "netns", "exec", "tenant", "ping", "-n", "-c", "1", "-W", "2", target]
+    done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
+    return True if done.returncode == 0 else None
 
 
 def digest_of(orchestrator: Orchestrator) -> str | None:

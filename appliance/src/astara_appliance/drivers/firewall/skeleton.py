@@ -94,7 +94,8 @@ MAPS: dict[str, str] = {
 # Two rules are there for speed alone, every packet meets them. A source that is routed back by the
 # interface it came from is one that source4 or source6 allows: the kernel's routing table tells
 # so in half the time of an interval set. And what connection tracking translates need not be held
-# against all public addresses.
+# against all public addresses. What the kernel's IPsec is about to encrypt passes the last hook
+# twice: on its way into the tunnel's device, and, not encrypted yet, by the external one.
 _FORWARD = "type filter hook forward priority filter; policy drop;"
 _FLOWTABLE = """\tflowtable established {{
 		hook ingress priority filter; devices = {{ {devices} }};
@@ -241,7 +242,8 @@ _CHAINS = f"""
 		ct status snat accept
 		ct status dnat ct direction reply accept
 		iifname . oifname @same_scope accept
-		oifname @external_if oifname != @unnatted_if ip saddr != @public4 counter drop
+		oifname @external_if oifname != @unnatted_if ip saddr != @public4 \
+			rt ipsec missing counter drop
 	}}
 	chain output {{
 		type filter hook output priority filter; policy accept;
