@@ -171,13 +171,20 @@ class VrrpDriver:
 
     def _end(self) -> None:
         """Leave what is configured to the drivers of a single appliance."""
+        places = self._places
+        state = settings.read_state(places)
+        if state is not None and state.told.role == "master":
+            # Before its lease runs out: the guard and keepalived take seconds to end.
+            self._remove_fence()
         self._daemons.stop(settings.GUARD)
         self._daemons.stop(settings.KEEPALIVED)
-        with contextlib.suppress(nft.Refused):
-            self._nft.run(fence.removal())
-        places = self._places
+        self._remove_fence()
         for path in (places.settings, places.state, places.keepalived, places.fifo):
             files.remove_file(path)
+
+    def _remove_fence(self) -> None:
+        with contextlib.suppress(nft.Refused):
+            self._nft.run(fence.removal())
 
 
 def management_addresses(
