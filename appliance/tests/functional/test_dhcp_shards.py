@@ -10,6 +10,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import threading
 import time
 
 import pytest
@@ -22,7 +23,7 @@ from astara_contract import document as contract
 pytestmark = pytest.mark.functional
 
 LIMIT = 4
-SERVER, SERVER6 = "10.0.0.1", "2001:db8::1"
+SERVER, SERVER6, MACHINE6 = "10.0.0.1", "2001:db8::1", "2001:db8::9"
 BOOTP = struct.Struct("!4B4s2H4s4s4s4s16s64s128s")
 COOKIE = b"\x63\x82\x53\x63"
 DISCOVER, OFFER, REQUEST, ACK, NAK, RELEASE = 1, 2, 3, 5, 6, 7
@@ -54,7 +55,7 @@ class Service:
         self.root.chmod(0o755)
         self.where = paths.Paths.under(self.root)
         self.appliance = segment.add_host("appliance", [f"{SERVER}/24", f"{SERVER6}/64"])
-        self.machine = segment.add_host("machine", ["10.0.0.9/24"])
+        self.machine = segment.add_host("machine", ["10.0.0.9/24", f"{MACHINE6}/64"])
         for host in (self.appliance, self.machine):
             wait_for_link_local(host)
         self.driver = self.appliance.inside(lambda: dhcp.DhcpDriver(self.where, LIMIT))
@@ -192,7 +193,7 @@ class Client:
                 break
             if data[4:8] == number:
                 if not answers:
-                    deadline = time.monotonic() + 0.15  # others would be as quick
+                    deadline = time.monotonic() + 0.05  # others would be as quick
                 kind = data[data.index(b"\x35\x01", 240) + 2]
                 answers.append((kind, str(ipaddress.IPv4Address(data[16:20]))))
         return answers
@@ -262,7 +263,7 @@ def test_host_with_a_wrong_address_hears_no_from_one_and_a_stranger_nothing(serv
 
 def test_renewal_to_the_server_alone_reaches_the_right_shard(service, client):
     service.push(range(12))
-    for number in range(12):
+    for number in range(0, 12, 2):
         client.reboots(mac(number), v4(number))
         assert renew(service, number) == [(ACK, v4(number))]
     service.appliance.run("nft", "delete", "table", "ip", "astara_dhcp")
@@ -330,6 +331,53 @@ def test_leases_are_kept_while_hosts_are_shared_out_and_gathered(service, client
     folder = service.where.run_dir / "dnsmasq"
     assert [path.name for path in folder.iterdir() if path.is_dir()] == []
     assert "astara_dhcp" not in service.appliance.run("nft", "list", "tables")
+
+
+@pytest.mark.parametrize("address", [SERVER, SERVER6], ids=["ipv4", "ipv6"])
+def test_no_question_is_lost_while_dnsmasq_restarts(service, address):
+    """Asked at a steady pace, each answered within its patience, without asking again."""
+    service.push(range(2))
+    with service.machine.inside(lambda: questioner(address)) as link:
+        asking = Asking(link)
+        asking.start()
+        for hosts in (range(9), range(2), range(9)):
+            service.push(hosts)
+        asking.over.set()
+        asking.join()
+    assert asking.asked > 20
+    assert asking.lost == 0
+
+
+def questioner(address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    link = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        link.bind((MACHINE6, 0))
+    link.connect((address, 53))
+    return link
+
+
+class Asking(threading.Thread):
+    """Asks for host-0 without a pause until it is over."""
+
+    def __init__(self, link):
+        super().__init__(daemon=True)
+        self._link = link
+        self.over = threading.Event()
+        self.asked = self.lost = 0
+
+    def run(self):
+        name = b"\x06host-0\x00"
+        while not self.over.wait(0.004):
+            number = self.asked = self.asked + 1
+            question = struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + name + b"\0\x01\0\x01"
+            self._link.settimeout(5)
+            try:
+                self._link.send(question)
+                answered = self._link.recv(512)[:2] == struct.pack("!H", number)
+            except OSError:  # nobody there, or no answer
+                answered = False
+            self.lost += not answered
 
 
 class Said6:

@@ -8,6 +8,7 @@ killed half-way finishes the change in its next life. It never decides contents 
 `parts`). Called by the pipeline.
 """
 
+import contextlib
 import dataclasses
 import re
 import signal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from ...system import daemon, process
 from .. import base, links
 from ..firewall import nft
-from . import fan_out, folders, hosts, leases, release
+from . import fan_out, folders, hosts, leases, questions, release
 from .config import Config, Place, config
 from .parts import Part, count_of, parts, placing
 from .shards import count, kinds
@@ -174,13 +175,15 @@ class DhcpDriver:
 
     def apply(self, change: Change) -> None:
         """Do it; raises DaemonDied when a dnsmasq does not stay up."""
-        for name in change.stop:
-            self._daemons.stop(name)
-        if change.fan_out is not None:
-            self._load(change.fan_out)
         for part in change.parts:
             self._folders.write(part)
-        self._start(change, change.start)
+        replaced = _PROGRAM in change.stop and any(part.name == _PROGRAM for part in change.start)
+        with questions.kept() if replaced else contextlib.nullcontext():
+            for name in change.stop:
+                self._daemons.stop(name)
+            if change.fan_out is not None:
+                self._load(change.fan_out)
+            self._start(change, change.start)
         for part in change.reload:
             self._daemons.signal(part.name, signal.SIGHUP)
         self._remember(change.reload)
@@ -229,9 +232,10 @@ class DhcpDriver:
         except OSError:
             stubborn = set(left)  # the backup of a pair has no address to send to
         restart = [kept[name] for name in sorted(stubborn)]
-        for part in restart:
-            self._daemons.stop(part.name)
-        self._start(change, restart)
+        with questions.kept() if restart else contextlib.nullcontext():
+            for part in restart:
+                self._daemons.stop(part.name)
+            self._start(change, restart)
 
     def _holding(self, left: Mapping[str, Sequence[leases.Lease]]) -> set[str]:
         """Return the lease files that still have one of these leases when time is up."""
