@@ -533,3 +533,36 @@ def test_thousands_of_hosts_are_served(cloud, udhcpc, record_property):
     record_property("push_one_more_of_5000_s", time.monotonic() - started)
     assert udhcpc(cloud.vm1)["ip"] == "10.20.200.1"
     assert cloud.dnsmasq_pid() == before
+    with address(cloud.vm1, "10.20.200.1/16"):
+        assert renews(cloud.vm1, "10.20.200.1", "10.20.255.254")
+    running = shards(cloud)
+    assert len(running) == 4
+    # The lease is given back to its shard, through the firewall, without a restart.
+    blue["allocations"] = many[:-1]
+    cloud.host.push(document)
+    state = cloud.host.root / "var/lib/astara"
+    assert not any(cloud.vm1.mac in path.read_text() for path in state.glob("dnsmasq*.leases"))
+    assert shards(cloud) == running
+    cloud.push()
+    assert shards(cloud) == {}
+    assert udhcpc(cloud.vm1)["ip"] == "192.168.0.11"
+
+
+def shards(cloud):
+    """Return the pid files of those that share many hosts."""
+    paths = (cloud.host.root / "run/astara").glob("dnsmasq-*of*.pid")
+    return {path.name: path.read_text() for path in paths}
+
+
+def renews(machine, own, server):
+    """Tell whether the server acknowledges a renewal addressed to it alone."""
+    hardware = bytes.fromhex(machine.mac.replace(":", ""))
+    question = struct.pack(
+        "!4BI2H4s12x16s192x4s3sB", 1, 1, 6, 0, 7, 0, 0, socket.inet_aton(own), hardware,
+        b"\x63\x82\x53\x63", b"\x35\x01\x03", 255,
+    )  # fmt: skip
+    with machine.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
+        link.bind((own, 68))
+        link.settimeout(5)
+        link.sendto(question, (server, 67))
+        return b"\x35\x01\x05" in link.recv(2048)
