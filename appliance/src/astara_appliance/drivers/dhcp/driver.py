@@ -13,7 +13,7 @@ import dataclasses
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...system import daemon, process
@@ -22,7 +22,7 @@ from ..firewall import nft
 from . import fan_out, folders, hosts, leases, questions, release
 from .config import Config, Place, config
 from .parts import Part, count_of, parts, placing
-from .shards import count, kinds
+from .shards import count
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -114,11 +114,10 @@ class DhcpDriver:
             return
         many = len(desired.config.reservations) > self._limit
         read = frozenset(self._folders.reservations()) if many else frozenset()
-        for number in kinds(len(desired.config.reservations), self._limit):
-            for part in self._parts(desired.config, number):
-                lines = part.files.get("reservations", "").splitlines()
-                new = "".join(f"dhcp-host={line}\n" for line in lines if line not in read)
-                _test(part.base + new)
+        for part in self._parts(desired.config, self._folders.lease_names()):
+            lines = part.files.get("reservations", "").splitlines()
+            new = "".join(f"dhcp-host={line}\n" for line in lines if line not in read)
+            _test(part.base + new)
 
     def observe(self) -> Observed:
         """Look for dnsmasq and at its files."""
@@ -137,13 +136,14 @@ class DhcpDriver:
         if told is None:
             off = "" if observed.fan_out else None
             return Change(stop=tuple(observed.running), fan_out=off)
-        shards = count(len(told.reservations), count_of(observed.leases), self._limit)
-        wanted = self._parts(told, shards)
+        wanted = self._parts(told, observed.leases)
         misplaced = set(observed.leases) - {part.lease_file for part in wanted}
         gaining = _gaining(observed.leases, wanted) if misplaced else frozenset()
         start = tuple(part for part in wanted if self._starts(part, observed, gaining))
         stay = {part.name: part for part in wanted if part not in start}
-        rule = fan_out.rule({place.device for place in told.places}) if shards > 1 else ""
+        devices = {place.device for place in told.places}
+        is_shared = count_of(part.lease_file for part in wanted) > 1
+        rule = fan_out.rule(devices) if is_shared else ""
         return Change(
             stop=tuple(sorted(set(observed.running) - set(stay))),
             fan_out=None if fan_out.is_loaded(observed.fan_out, rule) else rule,
@@ -198,8 +198,11 @@ class DhcpDriver:
             told = "; ".join(self.explain(left))
             raise base.VerifyFailed(_NAME, f"{told}; the log of dnsmasq ends: {tail}")
 
-    def _parts(self, of: Config, shards: int) -> tuple[Part, ...]:
-        """Return the same parts for the same configuration: thousands of lines need their time."""
+    def _parts(self, of: Config, lease_files: Iterable[str]) -> tuple[Part, ...]:
+        """Return the processes that are wanted where there are these lease files; the same values
+        for the same configuration: thousands of lines need their time.
+        """
+        shards = count(len(of.reservations), count_of(lease_files), self._limit)
         if self._made is None or self._made[0] is not of or self._made[1] != shards:
             self._made = (of, shards, parts(of, shards))
         return self._made[2]
@@ -288,7 +291,9 @@ def _gaining(lease_files: Mapping[str, str], wanted: Sequence[Part]) -> frozense
 
 def _stale(observed: Observed, told: Config) -> dict[str, tuple[leases.Lease, ...]]:
     """Return by lease file the leases that have to end."""
-    before = hosts.reserved_addresses(observed.reservations)
+    # Who had an address before is asked of leases of IPv6 alone.
+    has_v6 = any("duid" in text for text in observed.leases.values())
+    before = hosts.reserved_addresses(observed.reservations) if has_v6 else {}
     now = hosts.reserved_addresses(told.reservations)
     found = {name: leases.stale(text, before, now) for name, text in observed.leases.items()}
     return {name: of_file for name, of_file in found.items() if of_file}

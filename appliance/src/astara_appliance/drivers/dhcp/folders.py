@@ -73,10 +73,13 @@ class Folders:
         paths = sorted(self._directory.rglob("reservations"))
         return tuple(line for path in paths for line in (files.read_file(path) or "").splitlines())
 
+    def lease_names(self) -> list[str]:
+        """Return the names of all lease files."""
+        return sorted(path.name for path in self._state.glob(_LEASE_FILES))
+
     def lease_files(self) -> Mapping[str, str]:
         """Return all lease files by name."""
-        paths = sorted(self._state.glob(_LEASE_FILES))
-        return {path.name: files.read_file(path) or "" for path in paths}
+        return {name: self.leased(name) for name in self.lease_names()}
 
     def leased(self, lease_file: str) -> str:
         """Return the text of a lease file."""

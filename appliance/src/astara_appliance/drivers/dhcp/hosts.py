@@ -5,10 +5,10 @@ is the first label of the allocation's host name, alone and under the router's d
 tenant calls a port, it cannot stand for a name of the world outside. Pure; called by `config`.
 """
 
-import ipaddress
 import re
+import socket
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .. import links
 from .service import Served
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Words of a reservation that dnsmasq takes for something else than a name (dnsmasq(8), dhcp-host).
 _MEANT = re.compile(r"ignore|infinite|[0-9]+[a-z]?", re.IGNORECASE)
 _TOLD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# IP version and number: `ipaddress` takes ten times as long, which thousands of hosts would feel.
+_Number: TypeAlias = tuple[int, int]
+_Net: TypeAlias = tuple[int, int, int]  # and mask
 _HISTORIC_DOMAIN = "local"  # the domain of host names that Astara has always made up
 
 
@@ -26,10 +29,10 @@ def reservation_lines(served: Sequence[Served]) -> list[str]:
     """Return the dhcp-hostsfile: who gets which address from the subnets that reserve."""
     lines = []
     for link in {item.link.device: item.link for item in served}.values():
-        cidrs = [item.cidr for item in served if item.link is link and item.reserves]
-        taken: set[str] = set()
+        nets = [_net(item) for item in served if item.link is link and item.reserves]
+        taken: set[_Number] = set()
         for allocation in link.network.allocations:
-            lines += _lines(allocation, cidrs, taken)
+            lines += _lines(allocation, nets, taken)
     return lines
 
 
@@ -63,9 +66,7 @@ def name_lines(of: Sequence[links.Link], domain: str) -> list[str]:
             names = host_names(allocation.hostname, domain)
             if names:
                 known_as = " ".join(names)
-                addresses = list(allocation.ip_addresses)
-                if len(addresses) > 1:
-                    addresses.sort(key=_family_and_number)
+                addresses = sorted(map(_number, allocation.ip_addresses))
                 lines += [f"{_spelled(address)} {known_as}" for address in addresses]
     return lines
 
@@ -81,7 +82,7 @@ def host_names(hostname: str, domain: str) -> list[str]:
     return [*(f"{label}.{under}" for under in domains), label]
 
 
-def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork], taken: set[str]) -> list[str]:
+def _lines(allocation: "Allocation", nets: list[_Net], taken: set[_Number]) -> list[str]:
     """Return one line for each IPv4 address; the first also holds those of IPv6.
 
     An address that an earlier allocation has `taken` is left out: dnsmasq would refuse the file,
@@ -90,15 +91,14 @@ def _lines(allocation: "Allocation", cidrs: list[links.AnyNetwork], taken: set[s
     No tag is set here: dnsmasq 2.90 dies at SIGHUP of a tag in this file when the host has a lease
     (`config` sets it by dhcp-mac instead).
     """
-    offered = [
-        ipaddress.ip_address(text) for text, by_dhcp in allocation.ip_addresses.items() if by_dhcp
-    ]
-    reserved = [ip for ip in offered if str(ip) not in taken and any(ip in cidr for cidr in cidrs)]
-    taken.update(str(ip) for ip in reserved)
-    v4 = [str(ip) for ip in sorted(ip for ip in reserved if ip.version == 4)]
-    v6 = [f"[{ip}]" for ip in sorted(ip for ip in reserved if ip.version == 6)]
+    offered = [_number(text) for text, by_dhcp in allocation.ip_addresses.items() if by_dhcp]
+    reserved = sorted(ip for ip in offered if ip not in taken and _is_inside(ip, nets))
+    taken.update(reserved)
+    v4 = [_spelled(ip) for ip in reserved if ip[0] == 4]
+    v6 = [f"[{_spelled(ip)}]" for ip in reserved if ip[0] == 6]
     groups = [[v4[0], *v6], *([ip] for ip in v4[1:])] if v4 else [v6] if v6 else []
-    names = [name for name in host_names(allocation.hostname, "")[-1:] if _is_told(name)]
+    label = allocation.hostname.partition(".")[0]
+    names = [label] if _is_told(label) else []
     return [",".join([allocation.mac_address.lower(), *group, *names]) for group in groups]
 
 
@@ -114,11 +114,22 @@ def _is_told(name: str) -> bool:
     return _TOLD.fullmatch(name) is not None and _MEANT.fullmatch(name) is None
 
 
-def _spelled(address: str) -> str:
-    """Return the usual spelling; IPv4 has no other."""
-    return str(ipaddress.ip_address(address)) if ":" in address else address
+def _net(item: Served) -> _Net:
+    return item.cidr.version, int(item.cidr.network_address), int(item.cidr.netmask)
 
 
-def _family_and_number(text: str) -> tuple[int, int]:
-    ip = ipaddress.ip_address(text)
-    return ip.version, int(ip)
+def _is_inside(ip: _Number, nets: Iterable[_Net]) -> bool:
+    version, number = ip
+    return any(number & mask == base for of, base, mask in nets if of == version)
+
+
+def _number(text: str) -> _Number:
+    version, family = (6, socket.AF_INET6) if ":" in text else (4, socket.AF_INET)
+    return version, int.from_bytes(socket.inet_pton(family, text))
+
+
+def _spelled(ip: _Number) -> str:
+    version, number = ip
+    if version == 4:
+        return socket.inet_ntop(socket.AF_INET, number.to_bytes(4))
+    return socket.inet_ntop(socket.AF_INET6, number.to_bytes(16))

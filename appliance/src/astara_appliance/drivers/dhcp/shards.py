@@ -17,11 +17,6 @@ def count(hosts: int, now: int, limit: int) -> int:
     return max(_needed(hosts, limit), min(now, _needed(hosts * 4 // 3, limit)))
 
 
-def kinds(hosts: int, limit: int) -> tuple[int, ...]:
-    """Return a count for each kind of arrangement that `count` may choose for so many."""
-    return tuple(sorted({min(count(hosts, now, limit), 1) for now in (0, hosts)}))
-
-
 def shard_of(mac: str, shards: int) -> int:
     """Return which of `shards` has the host: the same one, whoever comes and goes beside it."""
     return zlib.crc32(mac.lower().encode()) % shards
