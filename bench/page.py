@@ -50,9 +50,10 @@ that size.
 """,
     "dhcp": """## DHCP and DNS
 
-N reservations that all hold leases; beyond 1,500 several dnsmasq share them. Hosts are added one after the other, while
-a client asks for names 200 times a second and another renews leases 10 times a second, forty
-times as often as 10,000 hosts with leases of a day do. An answer later than 1 s counts as lost.
+N reservations that all hold leases; beyond 1,500 several dnsmasq share them. Hosts are added one
+after the other, while a client asks for names 200 times a second and another renews leases 10
+times a second, forty times as often as 10,000 hosts with leases of a day do. An
+answer later than 1 s counts as lost.
 """,
     "failover": """## Failover
 
