@@ -49,7 +49,7 @@ docs: ## Write the generated reference pages
 	$(PYTHON) -m astara.metrics_page docs/reference/metrics.md
 	$(PYTHON) -m astara_appliance.api.openapi docs/reference/appliance-api.json
 
-chaos: setup ## Break the cloud at random for about ten minutes and see it come right (root; SEED=, FAULTS=, ARGS="--json FILE")
+chaos: setup ## Break the cloud at random for about ten minutes and see it come right (root; SEED=, FAULTS=, ARGS="--every --json FILE")
 	$(PYTHON) tests/chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 bench: setup ## Measure against peers and write docs/benchmarks.md (root, namespaces; QUICK=1 for a glance)

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from havoc import proxy, relay, report, run, schedule
+from havoc import kinds, page, proxy, relay, report, run, schedule
 
 SPANS = [schedule.Span(name, 1.0, 2.0) for name in "abcde"]
 
@@ -193,6 +193,29 @@ def test_the_relay_passes_both_ways_and_can_be_cut(line: relay.Relay) -> None:
         assert client.recv(100) == b""
 
 
+def test_what_a_silent_relay_was_told_arrives_when_it_speaks_again(line: relay.Relay) -> None:
+    with _connected(line) as client:
+        client.sendall(b"one")
+        assert client.recv(100) == b"one"
+        with line.silent():
+            client.sendall(b"two")
+            client.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                client.recv(100)
+        client.settimeout(10)
+        assert client.recv(100) == b"two"
+    assert line.figures.delayed == 1
+
+
+def test_a_relay_leads_to_a_port_as_well(front: proxy.Proxy) -> None:
+    host, _, port = front.url("network").removeprefix("http://").partition(":")
+    with relay.Relay(("127.0.0.1", 0), (host, int(port))) as line:
+        link = http.client.HTTPConnection(*line.address, timeout=10)  # type: ignore[misc]
+        link.request("GET", "/v2.0/ports")
+        assert link.getresponse().status == 201
+        link.close()
+
+
 def test_nobody_gets_through_while_the_database_is_away(line: relay.Relay) -> None:
     with line.away(), _connected(line) as client:
         assert client.recv(100) == b""
@@ -202,6 +225,25 @@ def test_nobody_gets_through_while_the_database_is_away(line: relay.Relay) -> No
 
 
 # -- figures
+
+
+def test_the_page_shows_the_report_that_is_kept() -> None:
+    kept = json.loads((page.FILE.parents[2] / "bench/results/chaos.json").read_text())
+    text = page.FILE.read_text()
+    assert page.filled(text, kept) == text, (
+        "run: python tests/chaos --page bench/results/chaos.json"
+    )
+    assert kept["wrong"] == ""
+    assert kept["missing"] == []
+    assert set(kept["kinds"]) == set(kinds.KINDS)
+
+
+def test_a_fault_that_did_not_show_is_missing() -> None:
+    felt, missed = (run.Done(kind, "x", 0.0, 1.0, why) for kind, why in (("a", ""), ("b", "no")))
+    outcomes = [run.Outcome((each,), 1, 0, 1.0, 1.0, ()) for each in (felt, missed)]
+    told = report.Run(1, 2.0, outcomes, wanted=("a", "b"))
+    assert told.missing == ("b",)
+    assert "1 of 2 kinds; missing: b" in report.shown(told)
 
 
 def _outcome(seconds: float, *kinds: str) -> run.Outcome:

@@ -35,11 +35,12 @@ class Figures:
 class Drawer:
     """Moves of one tenant, drawn by a seed."""
 
-    def __init__(self, tenant: Tenant, seed: int) -> None:
+    def __init__(self, tenant: Tenant, seed: int, most: int = ROUTERS_MAX) -> None:
         self._tenant = tenant
         self._network = tenant.cloud.network
         self._project = tenant.cloud.current_project_id
         self._chance = random.Random(seed)
+        self._most = most
         self._numbers = itertools.count(1)
         self.figures = Figures()
         self.making = threading.Event()  # asks for a new router in place of the next move
@@ -83,7 +84,7 @@ class Drawer:
 
     def _make(self, routers: list[Any]) -> None:
         """Make a router that needs an appliance."""
-        if len(routers) >= ROUTERS_MAX:
+        if len(routers) >= self._most:
             self._remove(routers[0])
         self._plug(self._new_router())
 
@@ -173,7 +174,7 @@ class Drawer:
 
     def _replace(self, router: Any) -> None:
         count = len(self._routers())
-        if count < ROUTERS_MAX:
+        if count < self._most:
             self._plug(self._new_router())
         if count > ROUTERS_MIN:
             self._remove(router)

@@ -75,8 +75,10 @@ def answering(server_id: str, address: str, seed: int) -> Iterator[list[int]]:
     table = f"ip6 astara_chaos_{port}"
     try:
         _nft(
-            f"table {table} {{ chain output {{ type nat hook output priority -100;"
-            f" ip6 daddr {address} tcp dport {API_PORT} redirect to :{port} }} }}"
+            f"add table {table}\n"
+            f"add chain {table} output {{ type nat hook output priority -100; }}\n"
+            f"add rule {table} output ip6 daddr {address} tcp dport {API_PORT}"
+            f" redirect to :{port}\n"
         )
         yield answers
     finally:

@@ -73,10 +73,16 @@ class Outcome:
 class Runner:
     """Puts one cloud through rounds."""
 
-    def __init__(self, cloud: havoc_cloud.Cloud, seed: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        cloud: havoc_cloud.Cloud,
+        seed: int,
+        tell: Callable[[str], None],
+        most: int = draw.ROUTERS_MAX,
+    ) -> None:
         self._cloud = cloud
         self._tell = tell
-        self._drawer = draw.Drawer(cloud.tenant, seed)
+        self._drawer = draw.Drawer(cloud.tenant, seed, most)
         self.truth: truth.Truth | None = None
 
     def begin(self, routers: int) -> float:
