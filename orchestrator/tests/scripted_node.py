@@ -11,7 +11,7 @@ import time
 from scripted_cloud import VARIABLE, Cloud
 
 BIN = pathlib.Path(sys.executable).parent / "astara-orchestrator"
-DEADLINE_S = 180.0  # of a machine that does much else
+DEADLINE_S = 120.0  # of a machine that does much else
 
 
 def wait_until(condition, what, timeout_s=DEADLINE_S):

@@ -24,7 +24,7 @@ from astara_devcloud import layout, lifecycle  # noqa: E402
 
 ROUTERS = 4
 HOSTS = ("left", "right")
-AGAIN = 2  # chances for a kind of --every that found nothing to break
+CHANCES = 3  # for a kind of --every that found nothing to break
 
 
 def main() -> int:
@@ -92,7 +92,7 @@ def _play(
     options: argparse.Namespace, seed: int, rounds: list[schedule.Round], root: pathlib.Path
 ) -> report.Run:
     wanted = kinds.spans(options.kinds) if options.every else []
-    left, again = list(rounds), AGAIN * len(wanted)
+    left = list(rounds)
     outcomes: list[run.Outcome] = []
     wrong = ""
     began = time.monotonic()
@@ -113,13 +113,21 @@ def _play(
                 wrong = f"round {number}, {', '.join(each.kind for each in strikes)}: {error}"
                 break
             print(f"  right again after {outcomes[-1].recovery_s} s", flush=True)
-            if again and any(each.missed for each in outcomes[-1].strikes):
-                left, again = [*left, strikes], again - 1
+            played = [each for one in outcomes for each in one.strikes]
+            if wanted and strikes[0].kind in _missed(played, CHANCES):
+                left.append(strikes)
         seconds = time.monotonic() - began
         if not wrong and runner.truth is not None:
             wrong = "\n".join(runner.truth.differences())
         _leave(made)
     return report.Run(seed, seconds, outcomes, wrong, tuple(span.kind for span in wanted))
+
+
+def _missed(played: list[run.Done], chances: int) -> set[str]:
+    """Name the kinds that were never in place and have chances left."""
+    done = {each.kind for each in played if not each.missed}
+    tried = [each.kind for each in played if each.missed]
+    return {kind for kind in tried if kind not in done and tried.count(kind) < chances}
 
 
 def _leave(made: cloud.Cloud) -> None:

@@ -2,7 +2,7 @@
 
 import time
 
-DEADLINE_S = 180.0  # of a machine that does much else
+DEADLINE_S = 120.0  # of a machine that does much else
 
 
 def wait_until(condition, what, timeout_s=DEADLINE_S):

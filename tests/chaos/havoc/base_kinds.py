@@ -165,7 +165,7 @@ def _coordination_killed(cloud: Cloud, _chance: random.Random) -> Iterator[Struc
         cloud.zookeeper.start()
 
 
-@kind("coordination cut off", 4, 12)
+@kind("coordination cut off", 6, 14)
 def _coordination_cut_off(cloud: Cloud, chance: random.Random) -> Iterator[Struck]:
     """One node does not reach it, and nobody tells that node; the others do."""
     chosen = chance.choice(cloud.nodes)
