@@ -86,6 +86,8 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
         if others := [router.name for router in admin.network.routers()]:
             raise InUseError(f"the cloud serves {', '.join(others)}: chaos wants an empty one")
         stack.enter_context(faults.stopped(node.PROGRAM))
+        _forget_queues()  # those of a run that was killed fill for ever
+        stack.callback(_forget_queues)
         stack.enter_context(_database())
         front = stack.enter_context(proxy.Proxy(upstreams, seed))
         line = stack.enter_context(relay.Relay(root / "database.sock", where.database_socket))
@@ -116,6 +118,13 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
             service=clients.connect(clients.SERVICE),
         )
         yield made
+
+
+def _forget_queues() -> None:
+    """Remove the queues of orchestrators that are not the devcloud's own."""
+    for name in faults.rabbitmqctl("list_queues", "name").split():
+        if name.startswith("astara") and settings.HOST not in name:
+            faults.rabbitmqctl("delete_queue", name)
 
 
 def _zookeeper_url(line: relay.Relay) -> str:
