@@ -123,7 +123,7 @@ def opened(root: pathlib.Path, seed: int, hosts: Sequence[str]) -> Iterator[Clou
 def _forget_queues() -> None:
     """Remove the queues of orchestrators that are not the devcloud's own."""
     for name in faults.rabbitmqctl("list_queues", "name").split():
-        if name.startswith("astara") and settings.HOST not in name:
+        if name.startswith(("astara.", "astara-operator.")) and settings.HOST not in name:
             faults.rabbitmqctl("delete_queue", name)
 
 
