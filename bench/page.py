@@ -45,8 +45,8 @@ that forwards already.
 
 A push through the API of the real agent, from request to answer: validation, dry-run by each
 daemon's checker, differences, apply, verification, the file on disk. In plaintext: mutual TLS
-adds 2 ms of processor on either side. Memory is what its processes take after the last push of
-that size.
+adds 2 ms of processor on either side. Memory is what its processes take two seconds after the last
+push of that size, when the agent has given back what that needed.
 """,
     "dhcp": """## DHCP and DNS
 
