@@ -1,6 +1,8 @@
 """Sections that hooks of other packages put into a router's document."""
 
 import dataclasses
+import threading
+import time
 
 import pytest
 
@@ -58,6 +60,31 @@ def test_what_a_hook_does_wrong_is_told_by_function_and_router(hook):
     router = topology.RouterDetail(id="r1", project_id="p1", generation="1")
     with pytest.raises(functions.FunctionFailed, match="'sample' failed for router r1"):
         functions.sections(router, [functions.Function("sample", hook)])
+
+
+def test_a_hook_that_hangs_is_named_and_takes_no_more_than_a_few_threads():
+    release = threading.Event()
+    hook = functions.bounded(lambda router: {} if release.wait() else None, 0.05)
+    function = functions.Function("slow", hook)
+    router = topology.RouterDetail(id="r1", project_id="p1", generation="1")
+    before = threading.active_count()
+    try:
+        for _ in range(10):
+            with pytest.raises(functions.FunctionFailed, match=r"'slow' failed .* it hangs"):
+                functions.sections(router, [function])
+        assert threading.active_count() <= before + functions.MOST_LATE
+    finally:
+        release.set()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert functions.sections(router, [function]) == {"slow": {}}
+
+
+def test_what_a_bounded_hook_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        functions.bounded(lambda router: 1 / 0)(None)
 
 
 def test_a_section_is_a_copy():

@@ -3,7 +3,9 @@
 A package installed beside the orchestrator offers a hook by an entry point in the group
 `astara.router.functions`; the operator switches it on by name. The hook is a pure function from
 what Neutron says of a router to the section of that name in its document, or None. It decides
-nothing else, and never sees another router's section. Called by `document` and `instance`.
+nothing else, and never sees another router's section. A hook that does not return is waited for
+only so long; a few such calls, which nobody can end, and it is not called any more until one of
+them returns. Called by `document` and `instance`.
 
     Exception
       FunctionMissing    no installed package offers it: told at start, an operator must act
@@ -14,6 +16,7 @@ nothing else, and never sees another router's section. Called by `document` and 
 import importlib.metadata
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +30,11 @@ from ...clients import topology
 LOG = logging.getLogger(__name__)
 
 GROUP = "astara.router.functions"
+_OURS = __name__.partition(".")[0]
+
+HOOK_PATIENCE_S = 5.0
+MOST_LATE = 4
+"""So many threads of this process may be lost to one hook."""
 
 Hook = Callable[[topology.RouterDetail], Mapping[str, Any] | None]
 
@@ -90,6 +98,39 @@ def sections(
     return found
 
 
+def bounded(hook: Hook, patience_s: float = HOOK_PATIENCE_S) -> Hook:
+    """Return `hook` as one that raises TimeoutError when it does not return in time."""
+    late: list[threading.Thread] = []
+    order = threading.Lock()
+
+    def ask(router: topology.RouterDetail) -> Mapping[str, Any] | None:
+        with order:
+            late[:] = [thread for thread in late if thread.is_alive()]
+            if len(late) >= MOST_LATE:
+                raise TimeoutError(f"it hangs: {len(late)} calls of it have not returned")
+        outcome: list[Mapping[str, Any] | None] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(hook(router))
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(patience_s)
+        if failure:
+            raise failure[0]
+        if not outcome:
+            with order:
+                late.append(thread)
+            raise TimeoutError(f"it hangs: no answer after {patience_s:g} s")
+        return outcome[0]
+
+    return ask
+
+
 def _hook(entry: importlib.metadata.EntryPoint) -> Hook:
     try:
         msgspec.convert(entry.name, types.FunctionName)
@@ -101,7 +142,7 @@ def _hook(entry: importlib.metadata.EntryPoint) -> Hook:
             f"[router] functions names {entry.name!r}, which cannot be loaded from {entry.value}"
         )
         raise FunctionMissing(f"{reason}: {type(error).__name__}: {error}") from error
-    return hook
+    return hook if entry.value.startswith(f"{_OURS}.") else bounded(hook)
 
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
