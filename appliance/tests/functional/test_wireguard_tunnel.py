@@ -4,12 +4,15 @@ This kernel may have no WireGuard: then wireguard-go is at work, on both sides.
 """
 
 import json
+import os
 import subprocess
 
 import pytest
 
 pytestmark = pytest.mark.functional
 
+# wireguard-go's socket is found by this name, also by other test runs on this machine.
+FAR = f"far{os.getpid()}"
 OWN, PEER = "203.0.113.9", "203.0.113.1"
 
 
@@ -31,23 +34,23 @@ class Remote:
 
     def __init__(self, machine, folder, eventually):
         self.machine = machine
-        made = machine.succeeds("ip", "link", "add", "far0", "type", "wireguard")
-        self._daemon = None if made else machine.popen("wireguard-go", "--foreground", "far0")
-        eventually(lambda: machine.succeeds("wg", "show", "far0"), 10, "the other device")
+        made = machine.succeeds("ip", "link", "add", FAR, "type", "wireguard")
+        self._daemon = None if made else machine.popen("wireguard-go", "--foreground", FAR)
+        eventually(lambda: machine.succeeds("wg", "show", FAR), 10, "the other device")
         config = folder / "far.conf"
         config.write_text(
             f"[Interface]\nPrivateKey = {THEIRS[0]}\nListenPort = 51821\n[Peer]\n"
             f"PublicKey = {MINE[1]}\nPresharedKey = {SHARED}\nEndpoint = {OWN}:51820\n"
             "AllowedIPs = 192.168.0.0/24, 2001:db8:b::/64, 10.99.0.1/32\n"
         )
-        machine.run("wg", "setconf", "far0", str(config))
+        machine.run("wg", "setconf", FAR, str(config))
         for words in (
-            "addr add 10.99.0.2/24 dev far0",
-            "addr add 10.55.0.1/24 dev far0",
-            "addr add fd55::1/64 dev far0 nodad",
-            "link set far0 up",
-            "route add 192.168.0.0/24 dev far0",
-            "-6 route add 2001:db8:b::/64 dev far0",
+            f"addr add 10.99.0.2/24 dev {FAR}",
+            f"addr add 10.55.0.1/24 dev {FAR}",
+            f"addr add fd55::1/64 dev {FAR} nodad",
+            f"link set {FAR} up",
+            f"route add 192.168.0.0/24 dev {FAR}",
+            f"-6 route add 2001:db8:b::/64 dev {FAR}",
         ):
             machine.run("ip", *words.split())
 
@@ -124,7 +127,7 @@ def test_packets_go_both_ways_untranslated(host, vm, remote, eventually):
 def test_other_changes_keep_the_session(host, vm, remote, eventually):
     host.push(document(host, section()))
     eventually(lambda: vm.pings("10.55.0.1"), 20, "ping")
-    before = remote.machine.run("wg", "show", "far0", "latest-handshakes")
+    before = remote.machine.run("wg", "show", FAR, "latest-handshakes")
     host.push(document(host, section(), hostname="other"))
     host.restart_agent()
     more = {"public_key": wg("pubkey", stdin=keys()[0]), "allowed_ips": ["10.56.0.0/24"]}
@@ -133,7 +136,7 @@ def test_other_changes_keep_the_session(host, vm, remote, eventually):
     host.push(document(host, wider))
     host.push(document(host, section()))
     assert vm.pings("10.55.0.1")
-    assert remote.machine.run("wg", "show", "far0", "latest-handshakes") == before
+    assert remote.machine.run("wg", "show", FAR, "latest-handshakes") == before
 
 
 def test_a_wrong_key_lets_nothing_through(host, vm, remote, eventually):
