@@ -2,8 +2,9 @@
 
 Uses the devcloud, which it starts if need be and leaves as it was. The seed is printed first; the
 same seed draws the same faults. `--every` plays each kind once, alone, so that its figures are its
-own; `--page FILE` only writes the report in FILE into the operators' page. Ends with status 1 if
-anything was wrong in the end, or if a kind of `--every` could not be put in place.
+own; with `--resume` it leaves out what a run that was cut short has in its report. `--page FILE`
+only writes the report in FILE into the operators' page. Ends with status 1 if anything was wrong
+in the end, or if a kind of `--every` could not be put in place.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -52,8 +54,7 @@ def main() -> int:
         if started.kind != "already up":
             lifecycle.down(where, lambda text: None)
     print(report.shown(told))
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.as_json(told), indent=1) + "\n")
+    _keep(options, told)
     return bool(told.wrong or told.missing)
 
 
@@ -65,10 +66,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--every", action="store_true", help="each kind once, alone")
     parser.add_argument("--kinds", type=_kinds, metavar="A,B", help="only these")
     parser.add_argument("--list", action="store_true", help="name the kinds and end")
+    parser.add_argument("--resume", action="store_true", help="go on where --json FILE ends")
     parser.add_argument("--page", type=pathlib.Path, metavar="FILE", help="see above")
     parser.add_argument("--json", type=pathlib.Path, help="write the report there")
     parser.add_argument("--scratch", type=pathlib.Path, help="keep logs of the nodes there")
     options = parser.parse_args()
+    if options.resume and not (options.every and options.json):
+        parser.error("--resume needs --every and --json FILE")
     if options.list:
         parser.exit(message="\n".join(kinds.KINDS) + "\n")
     return options
@@ -91,9 +95,10 @@ def _rounds(options: argparse.Namespace, seed: int) -> list[schedule.Round]:
 def _play(
     options: argparse.Namespace, seed: int, rounds: list[schedule.Round], root: pathlib.Path
 ) -> report.Run:
-    wanted = kinds.spans(options.kinds) if options.every else []
-    left = list(rounds)
-    outcomes: list[run.Outcome] = []
+    wanted = tuple(span.kind for span in kinds.spans(options.kinds)) if options.every else ()
+    outcomes = list(_earlier(options))
+    done = {each.kind for one in outcomes for each in one.strikes if not each.missed}
+    left = [strikes for strikes in rounds if strikes[0].kind not in done or not options.resume]
     wrong = ""
     began = time.monotonic()
     with cloud.opened(root, seed, HOSTS) as made:
@@ -103,7 +108,7 @@ def _play(
         while left:
             number = len(outcomes) + 1
             if time.monotonic() - began > options.seconds:
-                print(f"time is over after {number - 1} of {len(rounds)} rounds")
+                print(f"time is over, {len(left)} rounds are left")
                 break
             print(f"round {number} of {len(outcomes) + len(left)}", flush=True)
             strikes = left.pop(0)
@@ -113,6 +118,7 @@ def _play(
                 wrong = f"round {number}, {', '.join(each.kind for each in strikes)}: {error}"
                 break
             print(f"  right again after {outcomes[-1].recovery_s} s", flush=True)
+            _keep(options, report.Run(seed, time.monotonic() - began, outcomes, wanted=wanted))
             played = [each for one in outcomes for each in one.strikes]
             if wanted and strikes[0].kind in _missed(played, CHANCES):
                 left.append(strikes)
@@ -120,7 +126,19 @@ def _play(
         if not wrong and runner.truth is not None:
             wrong = "\n".join(runner.truth.differences())
         _leave(made)
-    return report.Run(seed, seconds, outcomes, wrong, tuple(span.kind for span in wanted))
+    return report.Run(seed, seconds, outcomes, wrong, wanted)
+
+
+def _earlier(options: argparse.Namespace) -> Sequence[run.Outcome]:
+    """Read what a run that was cut short has kept."""
+    if not options.resume or not options.json.exists():
+        return ()
+    return report.outcomes_of(json.loads(options.json.read_text()))
+
+
+def _keep(options: argparse.Namespace, told: report.Run) -> None:
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.as_json(told), indent=1) + "\n")
 
 
 def _missed(played: list[run.Done], chances: int) -> set[str]:

@@ -227,6 +227,12 @@ def test_nobody_gets_through_while_the_database_is_away(line: relay.Relay) -> No
 # -- figures
 
 
+def test_a_report_can_be_read_back() -> None:
+    outcomes = [_outcome(2.0, "a"), _outcome(10.0, "a", "b")]
+    kept = json.dumps(report.as_json(report.Run(1, 30.0, outcomes)))
+    assert report.outcomes_of(json.loads(kept)) == outcomes
+
+
 def test_a_fault_that_did_not_show_is_missing() -> None:
     felt, missed = (run.Done(kind, "x", 0.0, 1.0, why) for kind, why in (("a", ""), ("b", "no")))
     outcomes = [run.Outcome((each,), 1, 0, 1.0, 1.0, ()) for each in (felt, missed)]

@@ -6,10 +6,10 @@ than by its maximum, which it may owe to another one.
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .run import Outcome
+from .run import Done, Outcome
 
 _MOVES = ("moves", "refused")
 
@@ -42,6 +42,20 @@ def as_json(run: Run) -> dict[str, Any]:
         "kinds": _by_kind(run.outcomes),
         "all": _figures([each.recovery_s for each in run.outcomes]),
     }
+
+
+def outcomes_of(told: Mapping[str, Any]) -> list[Outcome]:
+    """Read the rounds of a report."""
+    return [
+        Outcome(
+            **{
+                **one,
+                "strikes": tuple(Done(**each) for each in one["strikes"]),
+                "waited_for": tuple(one["waited_for"]),
+            }
+        )
+        for one in told["rounds"]
+    ]
 
 
 def _by_kind(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
