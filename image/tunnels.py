@@ -41,8 +41,12 @@ class FarSite:
             "allowed_ips": [f"{BY_WIREGUARD}/32"],
         }
         connection = _connection(self._appliance, OUTSIDE_ADDRESS, TENANTS, f"{BY_IPSEC}/32")
-        wireguard = {"private_key_secret": self._theirs[0], "peers": [peer]}
-        return {"ipsec": {"connections": [connection]}, "wireguard": wireguard}
+        return {
+            "ipsec": {"connections": [connection]},
+            "wireguard": {"private_key_secret": self._theirs[0], "peers": [peer]},
+            # Nobody answers, but its client must run in the image's sandbox.
+            "prefix-delegation": {"subnets": ["5a0e3a3e-0000-4000-8000-000000000001"]},
+        }
 
     @contextlib.contextmanager
     def running(self, work: pathlib.Path) -> Iterator[None]:
@@ -61,6 +65,10 @@ class FarSite:
             f"PublicKey = {self._theirs[1]}\nAllowedIPs = {TENANTS}\n"
         )
         (work / "far.conf").write_text(text)
+        # Its socket is found by the device's name, which others on this machine may use as well.
+        sockets = pathlib.Path("/run/wireguard")
+        sockets.mkdir(exist_ok=True)
+        run("mount", "-t", "tmpfs", "tmpfs", str(sockets))
         with _running("wireguard-go", "--foreground", "far0"):
             shown = ("ip", "netns", "exec", "outside", "wg", "show", "far0")
             wait("wireguard-go", 15, lambda: _works(*shown))
