@@ -24,7 +24,7 @@ REPEAT_AFTER_S: tuple[float, ...] = (0.2, 1.0, 3.0)
 AT_ONCE = 256
 """So many are sent before `announce` returns; thousands would hold a push up."""
 
-PAUSE_S = 0.01
+PAUSE_S = 0.03
 """After each further so many: neighbours and our own processor have other things to do."""
 
 _ETHERTYPE_ARP = 0x0806
