@@ -99,7 +99,7 @@ class Hangs:
         if thread.is_alive():
             self._late[mark] = thread
             self._watch(name, what, thread, self._hung_after_s - patience)
-            LOG.error("function.late function=%s verb=%s after_s=%g", name, what, patience)
+            LOG.error("function.late function=%s verb=%s after_s=%.1f", name, what, patience)
             raise Hung(name, f"the function hangs: no end of its {what} after {patience:g} s")
         if failure:
             raise failure[0]
