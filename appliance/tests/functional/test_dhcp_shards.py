@@ -311,6 +311,21 @@ def test_killed_shard_comes_back_with_its_leases(service, client):
     assert renew(service, 2) == [(ACK, v4(2))]
 
 
+def test_lease_file_of_nobody_goes_and_its_leases_come_home(service, client):
+    service.push(range(2))
+    before = service.pids()
+    stray = service.where.state_dir / "dnsmasq-3of8.leases"
+    stray.write_text("")
+    assert service.drift(range(2)) == ("1 lease files that nothing looks into",)
+    service.push(range(2))
+    assert not stray.exists()
+    assert service.pids() == before
+    stray.write_text(f"{int(time.time()) + 999} {mac(1)} {v4(1)} host-1 *\n")
+    service.push(range(2))
+    assert not stray.exists()
+    assert service.leases()[v4(1)] == "dnsmasq.leases"
+
+
 def test_leases_are_kept_while_hosts_are_shared_out_and_gathered(service, client):
     service.push(range(2))
     assert set(service.pids()) == {"dnsmasq"}

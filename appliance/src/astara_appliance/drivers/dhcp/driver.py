@@ -214,7 +214,7 @@ class DhcpDriver:
 
     def _start(self, change: Change, start: Sequence[Part]) -> None:
         """Start processes, with the leases that belong to them and still have a ground."""
-        if not start:
+        if not start and not change.misplaced:
             return
         gone = [lease for of_file in change.release.values() for lease in of_file]
         into = [part.lease_file for part in start if part.lease_file]
@@ -235,7 +235,9 @@ class DhcpDriver:
         except OSError:
             stubborn = set(left)  # the backup of a pair has no address to send to
         restart = [kept[name] for name in sorted(stubborn)]
-        with questions.kept() if restart else contextlib.nullcontext():
+        if not restart:
+            return
+        with questions.kept():
             for part in restart:
                 self._daemons.stop(part.name)
             self._start(change, restart)
