@@ -56,7 +56,7 @@ class Remote:
 
     def close(self):
         if self._daemon is not None:
-            self._daemon.kill()
+            self._daemon.terminate()  # it removes its socket
             self._daemon.wait(10)
 
 
