@@ -44,6 +44,9 @@ def _shared(cloud: settings.Settings) -> dict[str, ini.Section]:
             "resume_guests_state_on_host_boot": True,
             # Periodic tasks start at once: the default spreads them over a minute.
             "periodic_fuzzy_delay": 0,
+            # Nova deletes a server in its database alone while the heartbeat of its host is late,
+            # as after a restart of the broker. The guest is ended by this task, half-hourly else.
+            "running_deleted_instance_poll_interval": 30,
             "use_stderr": True,
         },
         "keystone_authtoken": ini.token_validation(cloud, "nova", cloud.credentials.nova),
