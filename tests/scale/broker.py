@@ -27,6 +27,7 @@ def start(directory: pathlib.Path) -> None:
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         directory / "broker.log",
         HOME=str(directory),
+        ERL_CRASH_DUMP=str(directory / "erl_crash.dump"),
         RABBITMQ_NODENAME="scale@localhost",
         RABBITMQ_CONFIG_FILE=str(directory / "rabbit"),
         RABBITMQ_CONF_ENV_FILE=str(directory / "env.conf"),
