@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from havoc import proxy, relay, report, run, schedule
+from havoc import kinds, page, proxy, relay, report, run, schedule
 
 SPANS = [schedule.Span(name, 1.0, 2.0) for name in "abcde"]
 
@@ -231,6 +231,17 @@ def test_a_report_can_be_read_back() -> None:
     outcomes = [_outcome(2.0, "a"), _outcome(10.0, "a", "b")]
     kept = json.dumps(report.as_json(report.Run(1, 30.0, outcomes)))
     assert report.outcomes_of(json.loads(kept)) == outcomes
+
+
+def test_the_page_shows_the_report_that_is_kept() -> None:
+    kept = json.loads((page.FILE.parents[2] / "bench/results/chaos.json").read_text())
+    text = page.FILE.read_text()
+    assert page.filled(text, kept) == text, (
+        "run: python tests/chaos --page bench/results/chaos.json"
+    )
+    assert kept["wrong"] == ""
+    assert kept["missing"] == []
+    assert set(kept["kinds"]) == set(kinds.KINDS)
 
 
 def test_a_fault_that_did_not_show_is_missing() -> None:

@@ -22,6 +22,8 @@ def table(told: Mapping[str, Any]) -> str:
     every = told["all"]
     count = sum(row["count"] for row in told["kinds"].values())
     lines.append(f"| **all** | {count} | {every['median_s']} | {every['max_s']} |")
+    if "note" in told:
+        lines += ["", told["note"]]
     return "\n".join(lines)
 
 
