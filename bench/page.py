@@ -98,9 +98,9 @@ def goals(results: Mapping[str, Mapping[str, Any]]) -> Iterator[Goal]:
 
 
 def read(directory: pathlib.Path = report.RESULTS) -> dict[str, Any]:
-    """Return the kept results by topic."""
-    found = (json.loads(path.read_text()) for path in sorted(directory.glob("*.json")))
-    return {result["topic"]: result for result in found}
+    """Return the kept results by topic; those that other programs keep are left out."""
+    paths = {topic: directory / f"{topic}.json" for topic in _TOPICS}
+    return {topic: json.loads(path.read_text()) for topic, path in paths.items() if path.exists()}
 
 
 def write() -> None:
