@@ -93,6 +93,15 @@ def test_contradictions_are_named(tmp_path):
     ]
 
 
+def test_values_that_cannot_be_read_are_all_named(tmp_path):
+    faults = faults_of(tmp_path, health_rebuild_number="many", boot_timeout="soon")
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "[DEFAULT] boot_timeout",
+        "[DEFAULT] health_rebuild_number",
+    ]
+    assert "many" in faults[1]
+
+
 def test_the_historic_name_of_the_secret_is_understood(tmp_path):
     drop = [("DEFAULT", "metadata_proxy_shared_secret")]
     assert faults_of(tmp_path, drop=drop, neutron_metadata_proxy_shared_secret="s3cret") == []

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -325,6 +326,15 @@ def test_a_broker_that_is_away_is_told_of_and_not_waited_for(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3, done.stderr
     assert "the message broker of transport_url does not answer (127.0.0.1:1" in done.stderr
+
+
+def test_a_configuration_without_a_broker_is_refused(tmp_path):
+    file = tmp_path / "orchestrator.ini"
+    file.write_text("[DEFAULT]\n")
+    argv = [sys.executable, "-m", "astara.cmd.ctl", "--config-file", str(file), "list"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == os.EX_CONFIG, done.stderr
+    assert "transport_url is required" in done.stderr
 
 
 # Connection.Start of AMQP 0-9-1: version, no properties, one mechanism, one locale.

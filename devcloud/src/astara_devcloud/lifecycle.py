@@ -10,8 +10,10 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from typing import TextIO
 
 from astara_devcloud import (
     bootstrap,
@@ -75,17 +77,30 @@ def resolve(cloud: settings.Settings, name: str) -> services.Service:
 @contextlib.contextmanager
 def exclusive(where: layout.Layout) -> Iterator[None]:
     """Keep two commands from changing the cloud at once."""
-    with (where.root / "lock").open("w") as stream:
+    with (where.root / "lock").open("a+") as stream:
         deadline = time.monotonic() + LOCK_DEADLINE_S
+        told = False
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                holder = f"another astara-devcloud command (pid {_holder(stream)}) is at work"
+                if not told:
+                    sys.stderr.write(f"{holder}: waiting for its end\n")
+                    told = True
                 if time.monotonic() > deadline:
-                    raise CloudError("another astara-devcloud command is at work") from None
+                    raise CloudError(f"{holder}: let it end, or end it") from None
                 time.sleep(supervise.POLL_S)
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
         yield
+
+
+def _holder(stream: TextIO) -> str:
+    stream.seek(0)
+    return stream.read() or "unknown"
 
 
 def prepare(where: layout.Layout) -> settings.Settings:

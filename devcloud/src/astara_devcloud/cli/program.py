@@ -6,6 +6,7 @@ Decides nothing about the cloud: every verb is one call into ``lifecycle`` or ``
 import argparse
 import json
 import os
+import pathlib
 import shlex
 import sys
 import threading
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="bring all up and play a tenant's story on it")
     demo.add_argument("--json", action="store_true", help="end with the table as one line of JSON")
     demo.set_defaults(verb=_demo)
-    env = verbs.add_parser("env", help='print exports for the openstack client: eval "$(...)"')
+    env = verbs.add_parser("env", help='print exports for openstack and astara-ctl: eval "$(...)"')
     env.add_argument(
         "--user", choices=clients.NAMES, default=clients.ADMIN, help="whose login (admin)"
     )
@@ -206,6 +207,8 @@ def _env(where: layout.Layout, options: argparse.Namespace) -> int:
     for key, value in clients.exports(cloud, options.user).items():
         print(f"export {key}={shlex.quote(value)}")
     print(f"export OVS_RUNDIR={shlex.quote(str(where.openvswitch))}")
+    print(f"export ASTARA_CONFIG={shlex.quote(str(where.etc / 'orchestrator.ini'))}")
+    print(f'export PATH={shlex.quote(str(pathlib.Path(sys.executable).parent))}:"$PATH"')
     return 0
 
 

@@ -11,7 +11,8 @@ from astara_devcloud.story import report, steps, tenant
 
 LOOK_AROUND = """
 The cloud is still running. To look around:
-  eval "$(.venv/bin/astara-devcloud env --user tenant)"   then: openstack network list
+  eval "$(.venv/bin/astara-devcloud env --user tenant)"   then: openstack router create r
+                                                          and: astara-ctl list; astara-ctl show r
   .venv/bin/astara-devcloud status                        services, logs, servers
   make demo-down                                          stop everything
   make demo-wipe                                          and remove its data

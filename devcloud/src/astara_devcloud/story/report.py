@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +75,8 @@ class Report:
         for step, seconds in self.step_seconds.items():
             rows = [row for row in self.rows if row.step == step]
             word = "FAILED" if any(not row.ok for row in rows) else f"{len(rows)} ok"
-            lines.append(f"{step[:61]:62}{word:>9}{seconds:10.1f}")
+            title = textwrap.shorten(step, 61, placeholder=" ...")
+            lines.append(f"{title:62}{word:>9}{seconds:10.1f}")
         return lines
 
     def as_json(self) -> str:

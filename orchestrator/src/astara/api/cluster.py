@@ -20,6 +20,7 @@ from .rpc import NodeSilent
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EVERY_NODE = frozenset({"poll", "workers-debug", "config-reload"})
 _RESOURCE = frozenset({"resource-update", "resource-rebuild"})
+_LOOK = "`astara-ctl list` shows those that are known"
 _OF_OWNER = _RESOURCE | {"resource-switchover"}
 PAGE = 2000
 THREADS = 16
@@ -137,7 +138,7 @@ class Cluster:
             text = f"several are named {reference}: {ids}"
             raise _refuse(Code.AMBIGUOUS_NAME, text)
         missing = f" ({'; '.join(everything.faults)})" if everything.faults else ""
-        text = f"no {kind} has the id or name {reference}{missing}"
+        text = f"no {kind} has the id or name {reference}{missing}; {_LOOK}"
         raise _refuse(Code.UNKNOWN_RESOURCE, text)
 
     def documents(self, resource_id: str, member: int = 0) -> messages.Documents:
@@ -259,7 +260,7 @@ def _why_nobody(answers: list[tuple[str, messages.Answer]], resource_id: str) ->
         return telling[0]
     nodes = ", ".join(host for host, _ in answers)
     text = (
-        f"no node ({nodes}) has a resource {resource_id}; "
-        "a new one is known at the latest after the next audit"
+        f"no node ({nodes}) has a resource {resource_id}; {_LOOK}, "
+        "a new one at the latest after the next audit"
     )
     return Report("", False, Code.UNKNOWN_RESOURCE.value, text)

@@ -25,6 +25,11 @@ from .workers import Workers
 LOG = logging.getLogger(__name__)
 
 _ACTIONS = {"resource-update": Action.UPDATE, "resource-rebuild": Action.REBUILD}
+_MANAGE = {
+    store.Scope.GLOBAL: "first: astara-ctl global debug disable",
+    store.Scope.TENANT: "first: astara-ctl tenant manage",
+    store.Scope.RESOURCE: "first: astara-ctl resource manage",
+}
 _SCOPES = {"resource": store.Scope.RESOURCE, "tenant": store.Scope.TENANT}
 
 
@@ -238,7 +243,10 @@ class Node:
         tenant_id = heard.answers[0].resource.tenant_id if heard.answers else ""
         mode = debugging.covering(modes, resource_id, tenant_id)
         if mode is not None and (heard.answers or mode.subject == resource_id):
-            raise _Refused(Code.IN_DEBUG_MODE, f"{debugging.sentence(mode)}; manage it first")
+            raise _Refused(
+                Code.IN_DEBUG_MODE,
+                f"{debugging.sentence(mode)}; {_MANAGE[mode.scope]} {mode.subject}".strip(),
+            )
 
     def _enter(self, scope: store.Scope, subject: str, command: messages.Command) -> Report:
         mode, entered = self._debugging.enter(scope, subject, command.reason, command.by)

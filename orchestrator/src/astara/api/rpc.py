@@ -33,6 +33,10 @@ class NodeSilent(Exception):
     """Say that a node did not answer, or the broker did not."""
 
 
+class NoBroker(Exception):
+    """Say that the configuration names no message broker."""
+
+
 class _Endpoint:
     """What oslo.messaging calls."""
 
@@ -83,7 +87,7 @@ def _greet(where: tuple[str, int], *, speaks: bool) -> None:
 
 
 class Caller:
-    """Asks nodes; safe to share between threads."""
+    """Asks nodes; safe to share between threads. Raises `NoBroker` when made."""
 
     def __init__(self, conf: cfg.ConfigOpts, timeout_s: float) -> None:
         oslo_messaging = bus.load()
@@ -96,6 +100,8 @@ class Caller:
         self._transport = transport
         url = oslo_messaging.TransportURL.parse(conf)
         self._hosts = url.hosts
+        if url.transport == "rabbit" and not url.hosts:
+            raise NoBroker("[DEFAULT] transport_url is required: it names the message broker")
         self._greets = url.transport == "rabbit" and not conf.oslo_messaging_rabbit.ssl
         self._places = threading.BoundedSemaphore(ASKED_AT_ONCE)
 

@@ -75,7 +75,10 @@ class Shell(app.App):
 
             conf = self.configuration
             timeout_s = self.options.timeout or conf.command_timeout
-            self._everyone = cluster.Cluster(rpc.Caller(conf, timeout_s))
+            try:
+                self._everyone = cluster.Cluster(rpc.Caller(conf, timeout_s))
+            except rpc.NoBroker as fault:
+                raise exits.Refused(str(fault), os.EX_CONFIG) from fault
         return self._everyone
 
     def run(self, argv: list[str]) -> int:

@@ -80,6 +80,8 @@ class List(base.Lister):
             if all(value in (None, getattr(line, key)) for key, value in wanted.items())
             and (line.debug or not parsed.debug)
         ]
+        if not lines:
+            print("astara-ctl: nothing to list", file=sys.stderr)
         long = parsed.long or parsed.formatter in _MACHINE
         columns = self._columns + (self._more if long else ())
         return columns, [self._row(line, long=long) for line in lines]
@@ -205,8 +207,9 @@ def move_line(move: worker.MoveView) -> str:
     """Give one line of the history."""
     times = f" x{move.count}" if move.count > 1 else ""
     error = f"\n      {move.error}" if move.error else ""
+    begun = f"{age(move.at)}-" if age(move.at) != age(move.until) else ""
     return (
-        f"{age(move.until):>7} ago  {move.state} -> {move.next}{times}"
+        f"{begun + age(move.until):>11} ago  {move.state} -> {move.next}{times}"
         f"  [{move.action}, {move.instance}]  {move.reason}{error}"
     )
 
@@ -271,6 +274,8 @@ class DebugModes(base.Lister):
     def take_action(self, _parsed: argparse.Namespace) -> Table:
         """Give the table."""
         modes = self.everyone.debug_modes()
+        if not modes:
+            print("astara-ctl: nothing is in debug mode", file=sys.stderr)
         columns = ("Scope", "ID", "For", "By", "Reason")
         rows = [(m.scope, m.subject, age(m.since), m.by, m.reason) for m in modes]
         return columns, rows

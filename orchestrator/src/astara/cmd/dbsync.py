@@ -6,14 +6,12 @@ arguments.
 """
 
 import argparse
-import functools
 import os
 import sys
 from collections.abc import Sequence
 
 import sqlalchemy.exc
 
-from .. import conf as options
 from ..conf import commandline
 from ..store import database, errors, schema, tables
 
@@ -81,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
     arguments = _parser().parse_args(argv)
     try:
-        conf = commandline.read(arguments, functools.partial(options.load, []))
+        conf = commandline.read(arguments)
         base = database.from_conf(conf)
     except (commandline.Unreadable, sqlalchemy.exc.ArgumentError) as fault:
         print(f"astara-dbsync: {fault}", file=sys.stderr)

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: astara-ctl router debug my-router --reason 'by hand'; "
         "astara-debug-router --router-id ID --step; astara-ctl router manage my-router",
     )
-    parser.add_argument("--router-id", required=True, metavar="ID", type=_uuid)
+    parser.add_argument("--router-id", required=True, metavar="ID", type=_router_id)
     commandline.add_option(parser)
     parser.add_argument("--action", choices=_ACTIONS, default="update", help="what to walk")
     parser.add_argument(
@@ -79,8 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _uuid(text: str) -> str:
-    return str(uuid.UUID(text))
+def _router_id(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        reason = f"{text!r} is not the id of a router; `astara-ctl list` shows ids"
+        raise argparse.ArgumentTypeError(reason) from None
 
 
 def _debug_mode(opened: store.Store, router_id: str, tenant_id: str) -> store.DebugMode | None:

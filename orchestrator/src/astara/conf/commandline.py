@@ -5,7 +5,6 @@ Used by every tool beside the orchestrator itself, which takes oslo.config's own
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
 
 from oslo_config import cfg
 
@@ -28,13 +27,10 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(
-    arguments: argparse.Namespace,
-    reader: Callable[[Sequence[str]], cfg.ConfigOpts] = options.parse,
-) -> cfg.ConfigOpts:
+def read(arguments: argparse.Namespace) -> cfg.ConfigOpts:
     """Parse what `arguments` name. Raises `Unreadable`."""
     usual = os.environ.get("ASTARA_CONFIG") or options.DEFAULT_FILE
     try:
-        return reader(arguments.config_file or [usual])
+        return options.parse(arguments.config_file or [usual])
     except (cfg.Error, OSError, validation.InvalidConfiguration) as fault:
         raise Unreadable(str(fault)) from fault

@@ -59,6 +59,22 @@ def _missing(conf: cfg.ConfigOpts) -> Iterator[str]:
             yield f"[{group or 'DEFAULT'}] {name} is required"
 
 
+def _unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Read every option once: oslo.config looks at a value only when somebody asks for it."""
+    for name in conf:
+        try:
+            value = conf[name]
+        except (cfg.Error, ValueError) as fault:
+            yield f"[DEFAULT] {name}: {fault}"
+            continue
+        if isinstance(value, cfg.ConfigOpts.GroupAttr):
+            for member in value:
+                try:
+                    value[member]
+                except (cfg.Error, ValueError) as fault:
+                    yield f"[{name}] {member}: {fault}"
+
+
 def _malformed(conf: cfg.ConfigOpts) -> Iterator[str]:
     for group, name in _UUIDS:
         value = _value(conf, group, name)
@@ -108,6 +124,7 @@ def _bgp(router: cfg.ConfigOpts) -> Iterator[str]:
 
 def check(conf: cfg.ConfigOpts) -> None:
     """Raise `InvalidConfiguration` with all faults, or return."""
-    faults = [*_missing(conf), *_malformed(conf), *_contradictions(conf)]
+    # What is compared below must be readable.
+    faults = [*_unreadable(conf)] or [*_missing(conf), *_malformed(conf), *_contradictions(conf)]
     if faults:
         raise InvalidConfiguration(faults)
