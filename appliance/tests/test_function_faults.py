@@ -9,7 +9,6 @@ from astara_appliance.drivers import base, functions, hangs
 from astara_contract import document as contract
 from astara_contract.errors import ContractError
 
-
 AMPLE_S = 60.0
 
 
