@@ -86,6 +86,8 @@ def publish(messages: Iterator[dict[str, str]] | Sequence[dict[str, str]]) -> No
     """Publish them, one after the other, to Neutron's exchange."""
     exchange = kombu.Exchange("neutron", type="topic", durable=False)
     with kombu.Connection(URL) as connection:
+        # A broker that hundreds of threads keep busy may hang up at first.
+        connection.ensure_connection(max_retries=10, interval_start=0.5)
         producer = connection.Producer(exchange=exchange, serializer="json")
         for message in messages:
             producer.publish(message, routing_key="notifications.info")
