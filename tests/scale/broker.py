@@ -26,6 +26,7 @@ def start(directory: pathlib.Path) -> None:
     room.start(
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         directory / "broker.log",
+        cwd=directory,  # where it drops a core
         HOME=str(directory),
         ERL_CRASH_DUMP=str(directory / "erl_crash.dump"),
         RABBITMQ_NODENAME="scale@localhost",

@@ -60,11 +60,14 @@ def wait_until(
     return time.monotonic() - begin
 
 
-def start(argv: Sequence[str], log: pathlib.Path, **environment: str) -> "subprocess.Popen[bytes]":
+def start(
+    argv: Sequence[str], log: pathlib.Path, *, cwd: pathlib.Path | None = None, **environment: str
+) -> "subprocess.Popen[bytes]":
     """Start a process whose output goes to a file; it ends with the namespaces at the latest."""
     with log.open("ab") as output:
         return subprocess.Popen(
             argv,
+            cwd=cwd,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

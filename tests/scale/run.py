@@ -166,7 +166,7 @@ def _death(at: rig.Rig) -> dict[str, Any]:
         left, right = (at.new_node(host=host, coordination=url) for host in ("left", "right"))
         at.nodes = [left, right]
         _start(at)
-        lost = right.idle()
+        lost = sum(view.resources for view in right.views())
         right.kill()
         at.nodes = [left]
         meter = rig.Meter(at)
