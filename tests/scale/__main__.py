@@ -29,7 +29,12 @@ def main() -> None:
     parser.add_argument("--period", type=float, default=60.0, help="seconds of a health cycle")
     parser.add_argument("--quick", action="store_true", help="correctness only, results not kept")
     parser.add_argument("--plaintext", action="store_true", help="[tls] enabled = false")
-    parser.add_argument("--steps", nargs="+", default=None, help="only these; adopt comes first")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        default=None,
+        help="only these; adopt comes first; not kept but with --keep",
+    )
     parser.add_argument("--keep", type=pathlib.Path, default=None, help="where to write JSON")
     parser.add_argument("--scratch", type=pathlib.Path, default=None, help="keep logs there")
     options = parser.parse_args()
@@ -42,7 +47,7 @@ def main() -> None:
             results.append(run.measure(count, root, options))
     kept = table.result(results)
     print(table.shown(kept))
-    if options.quick or options.steps:
+    if (options.quick or options.steps) and not options.keep:
         return
     keep = options.keep or (PLAIN if options.plaintext else MUTUAL)
     keep.parent.mkdir(parents=True, exist_ok=True)
