@@ -1,5 +1,6 @@
 """A RabbitMQ of the run's own, and what publishes notifications to it as Neutron does."""
 
+import contextlib
 import json
 import pathlib
 import uuid
@@ -13,17 +14,19 @@ PORT = 35672
 URL = f"amqp://guest:guest@127.0.0.1:{PORT}//"
 TRANSPORT = f"rabbit://guest:guest@127.0.0.1:{PORT}/"
 START_S = 300.0
+END_S = 120.0
 
 
-def start(directory: pathlib.Path) -> None:
-    """Start the broker and wait until it answers."""
+@contextlib.contextmanager
+def running(directory: pathlib.Path) -> Iterator[None]:
+    """Start the broker, wait until it answers, and end it afterwards."""
     directory.mkdir()
     for name in ("plugins", "env.conf"):
         (directory / name).write_text("[].\n" if name == "plugins" else "")
     (directory / "rabbit.conf").write_text(
         f"listeners.tcp.1 = 127.0.0.1:{PORT}\nlog.console = true\nlog.file = false\n"
     )
-    room.start(
+    process = room.start(
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         directory / "broker.log",
         cwd=directory,  # where it drops a core
@@ -37,7 +40,12 @@ def start(directory: pathlib.Path) -> None:
         RABBITMQ_ENABLED_PLUGINS_FILE=str(directory / "plugins"),
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +S 2:2",
     )
-    room.wait_until(_answers, "the broker answers", START_S, 0.2)
+    try:
+        room.wait_until(_answers, "the broker answers", START_S, 0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait(END_S)
 
 
 def _answers() -> bool:

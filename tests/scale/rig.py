@@ -44,10 +44,10 @@ class Rig:
             tls=not options.plaintext,
             database=servers.database(stack),
         )
+        stack.enter_context(broker.running(root / "broker"))
         self.node = self.new_node()
         self.nodes = [self.node]
         self.node.prepare()
-        broker.start(root / "broker")
         self._simulate("cloud")
         self._simulate("appliances", "--simulated", str(self.node.config))
         room.wait_until(self._answering, "the simulators answer", CERTIFICATES_S, 0.2)
