@@ -168,10 +168,6 @@ class Scheduler:
             taken = [outbox.put(data) for outbox in self._workers]
         return all(taken)
 
-    def send_to_worker(self, number: int, message: events.Message) -> bool:
-        """Queue a message to one worker; False if it was dropped."""
-        return self._workers[number].put(events.encode(message))
-
     def close(self, timeout_s: float = 1.0) -> None:
         """Send what waits and end, within `timeout_s` in all: peers may have ended before us."""
         deadline = clock.SYSTEM.monotonic() + timeout_s

@@ -142,4 +142,3 @@ def test_a_node_keeps_its_id_and_another_directory_has_another(tmp_path):
     other = node.this_node(Conf(tmp_path / "2"))
     assert first == again
     assert first.owner != other.owner
-    assert node.host_of(first.owner) == "a"

@@ -91,8 +91,9 @@ def test_a_scope_without_its_subject_is_refused(base, scope, subject):
 def test_an_epoch_stays_with_its_owner_and_grows_with_the_next(base):
     epochs = ownership.Epochs(base)
     assert [epochs.claim("r1", owner) for owner in ("a", "a", "b", "b", "a")] == [1, 1, 2, 2, 3]
-    assert epochs.owned_by("a") == {"r1": 3}
-    assert epochs.owned_by("b") == {}
+    assert [(each.resource_id, each.owner, each.epoch) for each in epochs.all()] == [
+        ("r1", "a", 3)
+    ]
 
 
 def test_an_epoch_exceeds_what_the_appliance_has_seen(base):

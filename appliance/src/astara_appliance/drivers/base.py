@@ -20,7 +20,7 @@ errors, `CommandFailed`, `DaemonDied`, OSError or netlink errors has a bug.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ..system import daemon, netlink, process
 
@@ -134,6 +134,20 @@ NO_OPENINGS = Openings()
 DesiredT = TypeVar("DesiredT")
 ObservedT = TypeVar("ObservedT")
 ChangeT = TypeVar("ChangeT")
+
+
+StateT = TypeVar("StateT")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transition(Generic[StateT]):
+    """A change that is nothing but where from and where to; falsy when it is the same."""
+
+    observed: StateT
+    desired: StateT
+
+    def __bool__(self) -> bool:
+        return self.observed != self.desired
 
 
 class Driver(Protocol[DesiredT, ObservedT, ChangeT]):

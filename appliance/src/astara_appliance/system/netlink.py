@@ -125,10 +125,6 @@ class Netlink:
             what = f"removing {refused.address} from {link.device}"
             raise NetlinkRefused(what, refused.code)
 
-    def remove_address(self, link: Link, address: str) -> None:
-        """Remove one address; one that is gone already is fine."""
-        self.remove_addresses(link, (address,))
-
     def routes(self) -> tuple[InstalledRoute, ...]:
         """Return the routes of the main table, whoever installed them."""
         names = _names()

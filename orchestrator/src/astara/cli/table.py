@@ -21,7 +21,6 @@ from . import rows
 _HEADER = Style(bold=True, reverse=True)
 _CURSOR = Style(reverse=True)
 _PLAIN = Style()
-_DIM = Style(dim=True)
 
 
 class ResourceTable(ScrollView, can_focus=True):

@@ -25,11 +25,6 @@ class Node:
         return f"{self.host}/{self.node_id[:8]}/{self.boot_id[:8]}"
 
 
-def host_of(owner: str) -> str:
-    """Give the host name of an owner, for people."""
-    return owner.partition("/")[0]
-
-
 def this_node(conf: Any) -> Node:
     """Read who we are; the id is made at the first call and kept in `state_path`."""
     boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -39,12 +39,6 @@ from . import vocabulary
 if typing.TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-# Where workers and the audit find the implementation ("module:function"), imported only in the
-# processes that need it. Both functions take no argument and read oslo.config's global CONF, which
-# is parsed by then.
-FACTORY = "astara.instance.factory:open_factory"  # () -> InstanceFactory
-INVENTORY = "astara.instance.inventory:open_inventory"  # () -> Inventory
-
 
 class InstanceError(Exception):
     """Root of what an instance raises on purpose; `str()` is a sentence for the operator."""

@@ -56,12 +56,6 @@ class Epochs:
         row = self._base.read(lambda connection: connection.execute(statement).first())
         return None if row is None else _ownership(row)
 
-    def owned_by(self, owner: str) -> dict[str, int]:
-        """Give the epochs of all resources of an owner, in one query."""
-        statement = sa.select(_TABLE.c.resource_id, _TABLE.c.epoch).where(_TABLE.c.owner == owner)
-        rows = self._base.read(lambda connection: connection.execute(statement).fetchall())
-        return {row.resource_id: row.epoch for row in rows}
-
     def all(self) -> tuple[Ownership, ...]:
         """Give all owners, in one query, by resource id."""
         statement = sa.select(_TABLE).order_by(_TABLE.c.resource_id)

@@ -40,17 +40,6 @@ class State:
 NOTHING = State()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Change:
-    """From where to where."""
-
-    observed: State
-    desired: State
-
-    def __bool__(self) -> bool:
-        return self.observed != self.desired
-
-
 class DelegationDriver:
     """See `base.Driver` and `functions` for the verbs."""
 
@@ -95,11 +84,11 @@ class DelegationDriver:
         subnets, device = noted.get("subnets", ()), noted.get("device", "")
         return State(text, self._daemons.is_running(self.name), tuple(subnets), str(device))
 
-    def diff(self, observed: State, desired: State) -> Change:
+    def diff(self, observed: State, desired: State) -> base.Transition[State]:
         """Compute what to do."""
-        return Change(observed, desired)
+        return base.Transition(observed, desired)
 
-    def explain(self, change: Change) -> tuple[str, ...]:
+    def explain(self, change: base.Transition[State]) -> tuple[str, ...]:
         """Tell how it differs."""
         seen, wanted = change.observed, change.desired
         other = (seen.text, seen.subnets) != (wanted.text, wanted.subnets)
@@ -110,7 +99,7 @@ class DelegationDriver:
         )
         return tuple(line for line, is_so in told if is_so)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: base.Transition[State]) -> None:
         """Do it: dhcpcd takes another number of prefixes only by a new start."""
         seen, wanted = change.observed, change.desired
         if not seen.running or seen.text != wanted.text:

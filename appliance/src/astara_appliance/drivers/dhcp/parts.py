@@ -16,7 +16,6 @@ from .config import Config
 
 _EVERYTHING, _VERSION_6 = "dnsmasq", "dnsmasq-v6"
 NAME = re.compile(r"dnsmasq(-v6|-[0-9]+of[0-9]+)?")
-LEASE_FILES = "dnsmasq*.leases"
 _LEASES = re.compile(r"dnsmasq-[0-9]+of([0-9]+)\.leases")
 _NO_NAMES = "port=0"
 _KNOWN_ONLY = "dhcp-ignore=tag:!known"

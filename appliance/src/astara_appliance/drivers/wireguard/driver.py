@@ -62,17 +62,6 @@ class Observed:
     holds: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Change:
-    """From where to where; falsy when it is the same."""
-
-    observed: State
-    desired: State
-
-    def __bool__(self) -> bool:
-        return self.observed != self.desired
-
-
 class WireguardDriver:
     """See `base.Driver` and `functions` for the verbs."""
 
@@ -132,11 +121,11 @@ class WireguardDriver:
         """Look at the device, at our routes and at the role."""
         return Observed(self._state(), role.holds(self._paths))
 
-    def diff(self, observed: Observed, desired: State) -> Change:
+    def diff(self, observed: Observed, desired: State) -> base.Transition[State]:
         """Compute what to do."""
-        return Change(observed.state, desired if observed.holds else resting(desired))
+        return base.Transition(observed.state, desired if observed.holds else resting(desired))
 
-    def explain(self, change: Change) -> tuple[str, ...]:
+    def explain(self, change: base.Transition[State]) -> tuple[str, ...]:
         """Tell how it differs, without keys."""
         seen, wanted = change.observed, change.desired
         told = (
@@ -154,7 +143,7 @@ class WireguardDriver:
         )
         return tuple(line for line, is_so in told if is_so)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: base.Transition[State]) -> None:
         """Do it; the way to nowhere comes first, and goes last."""
         seen, wanted = change.observed, change.desired
         if wanted.text is None:
