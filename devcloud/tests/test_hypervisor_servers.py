@@ -24,6 +24,7 @@ pytestmark = pytest.mark.cloud
 
 MTU = 1400
 BOOT_S = 90.0
+AGENT = "neutron-openvswitch-agent"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +199,20 @@ def test_interfaces_come_and_go_while_the_server_runs(scene: Site) -> None:
     until(lambda: more.mac_address not in devices(server))
     until(lambda: len(ovs_ports_of(server).split()) == 1)
     assert enter.first_pid(server.id) == before
+
+
+def test_a_port_that_the_agent_forgot_is_plugged_again(scene: Site) -> None:
+    port = scene.port(scene.network)
+    tap = f"tap{port.id}"[:14]
+    where = layout.current_layout()
+    with faults.paused(AGENT):
+        server = scene.boot(port)
+        until(lambda: ovs_ports_of(server) == tap)
+        # As when the agent's view of OVSDB lags: told of a port, it does not find its identity.
+        openvswitch.vsctl(where, "clear", "Interface", tap, "external_ids")
+    scene.reaches(server, "ACTIVE")
+    assert ovs_ports_of(server) == tap
+    assert scene.cloud.network.get_port(port.id).status == "ACTIVE"
 
 
 def test_a_port_deleted_under_a_running_server_takes_its_nic_along(scene: Site) -> None:

@@ -1,5 +1,6 @@
 """How VIFs become NICs, and what happens when Open vSwitch does not answer."""
 
+import itertools
 import pathlib
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astara_devcloud.hypervisor import errors, vif
+from astara_devcloud.hypervisor import errors, vif, wiring
 
 PORT = "0123456789abcdef-0000"
 
@@ -85,3 +86,22 @@ def test_an_absent_open_vswitch_is_named(
     monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
     with pytest.raises(errors.CommandFailed, match=r"Open vSwitch .*ovs-vsctl"):
         vif.unplug(["tapnosuchdevi"])
+
+
+def test_a_port_waits_for_its_tag_twice_as_long_each_time() -> None:
+    patience = wiring.Patience()
+    late = [now for now in range(80) if patience.overdue({"tap-a"}, now)]
+    assert late == [10, 30, 70]
+
+
+def test_a_port_that_got_its_tag_waits_anew_when_it_loses_it() -> None:
+    patience = wiring.Patience()
+    assert patience.overdue({"tap-a", "tap-b"}, 0.0) == []
+    assert patience.overdue({"tap-b"}, 9.0) == []
+    assert patience.overdue({"tap-a", "tap-b"}, 10.0) == ["tap-b"]
+
+
+def test_a_port_is_never_waited_for_without_end() -> None:
+    patience = wiring.Patience()
+    late = [now for now in range(2000) if patience.overdue({"tap-a"}, now)]
+    assert max(then - one for one, then in itertools.pairwise(late)) == wiring.LONGEST_PATIENCE_S

@@ -20,7 +20,7 @@ from nova.virt import event as virt_event
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
-from . import commands, config_drive, errors, lifecycle, namespace, watcher
+from . import commands, config_drive, errors, lifecycle, namespace, watcher, wiring
 from . import vif as vif_plugging
 from .store import Server, Store
 
@@ -55,6 +55,7 @@ class NamespaceDriver(driver.ComputeDriver):
         if CONF.resume_guests_state_on_host_boot:
             watching.overlook()  # Nova is about to start them, and would be told to stop them
         watching.start()
+        wiring.Mender(self._store, self._lock).start()
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
         """Name the one node of this host."""

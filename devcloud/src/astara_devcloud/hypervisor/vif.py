@@ -108,24 +108,40 @@ def _port_arguments(uuid: str, nic: Nic) -> list[str]:
     ]
 
 
+def replug(uuid: str, nics: Sequence[Nic]) -> None:
+    """Take bridge ends out of their bridge and put them in again; the pairs stay."""
+    if nics:
+        _take_out(nic.tap for nic in nics)
+        plug(uuid, nics)
+
+
+def tagged() -> set[str]:
+    """Return the names of all ports of Open vSwitch that have a VLAN tag."""
+    return set(_vsctl(["--bare", "--columns=name", "find", "Port", "tag!=[]"]).split())
+
+
 def unplug(taps: Iterable[str]) -> None:
     """Take bridge ends out of their bridge and remove the pairs, wherever their other ends are."""
     names = sorted(set(taps))
     if not names:
         return
     try:
-        _vsctl(arg for tap in names for arg in ("--", "--if-exists", "del-port", tap))
+        _take_out(names)
     finally:
         # Also when Open vSwitch does not answer: without the device its port carries nothing.
         lines = "".join(f"link del {tap}\n" for tap in names)
         commands.run(["ip", "-force", "-batch", "-"], stdin=lines, check=False)
 
 
-def _vsctl(arguments: Iterable[str]) -> None:
+def _take_out(taps: Iterable[str]) -> None:
+    _vsctl(arg for tap in taps for arg in ("--", "--if-exists", "del-port", tap))
+
+
+def _vsctl(arguments: Iterable[str]) -> str:
     # Its own --timeout makes ovs-vsctl say what it waited for; ours is for an ovs-vsctl that
     # cannot even do that.
     argv = ["ovs-vsctl", f"--timeout={OVS_TIMEOUT_S}", *arguments]
     try:
-        commands.run(argv, timeout_s=OVS_TIMEOUT_S + 5)
+        return commands.run(argv, timeout_s=OVS_TIMEOUT_S + 5)
     except (errors.CommandFailed, errors.CommandTimedOut) as exc:
         raise type(exc)(f"Open vSwitch does not do what it is asked: {exc}") from exc
