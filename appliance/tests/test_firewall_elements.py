@@ -346,9 +346,14 @@ def test_refused_change_leaves_everything_as_it_was(kernel, tmp_path):
     with pytest.raises(base.ApplyFailed, match="No such file"):
         firewall.apply(driver.Change(bad, None, conntrack.Cut()))
     assert firewall.listing() == before
-    wrong = driver.Desired(desired.skeleton, dict(desired.elements, public4=frozenset({"x y"})))
+    wrong = driver.Desired(desired.skeleton, dict(desired.elements, source4=frozenset({"x y"})))
     with pytest.raises(base.CheckFailed):
         firewall.check(wrong)
+    # Plain addresses come parsed; one that is none all the same is refused with all else.
+    wrong = driver.Desired(desired.skeleton, dict(desired.elements, public4=frozenset({"x y"})))
+    with pytest.raises(base.ApplyFailed):
+        firewall.apply(firewall.diff(firewall.observe(), wrong))
+    assert firewall.listing() == before
     with pytest.raises(base.VerifyFailed):
         firewall.verify(driver.Desired(desired.skeleton, dict(desired.elements, public4=set())))
 

@@ -74,9 +74,6 @@ def router(appliance_host, tmp_path):
             shown = ["nft", "-s", "list", "set", "inet", "astara", name]
             return inside(lambda: process.run(shown).stdout).count("198.51.")
 
-        def tables(self):
-            return inside(lambda: process.run(["nft", "list", "tables"]).stdout).split("\n")
-
     return Router()
 
 
@@ -115,18 +112,3 @@ def test_refused_elements_leave_all_as_it_was(router):
     with pytest.raises(nft.Refused, match="File exists"):
         router.inside(lambda: bulk.run([conflict]))
     assert not router.push(range(600))
-
-
-def test_dry_run_finds_a_contradiction_and_leaves_no_trace(router):
-    before = router.tables()
-    one, other = "192.0.2.1 : 10.0.0.1", "192.0.2.1 : 10.0.0.2"
-    router.inside(
-        lambda: bulk.dry_run([bulk.Step("floating_to_fixed", frozenset(), frozenset({one}))])
-    )
-    with pytest.raises(nft.Refused, match="File exists"):
-        router.inside(
-            lambda: bulk.dry_run(
-                [bulk.Step("floating_to_fixed", frozenset(), frozenset({one, other}))]
-            )
-        )
-    assert router.tables() == before

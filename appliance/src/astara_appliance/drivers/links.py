@@ -97,6 +97,8 @@ def public_addresses(document: "Document") -> tuple[str, ...]:
     """
     whole = [item.floating_ip for item in document.floating_ips]
     by_port = [item.floating_ip for item in document.port_forwardings]
+    if not by_port:
+        return tuple(whole)  # once each by the contract, and there may be thousands
     return tuple(dict.fromkeys((*whole, *by_port)))
 
 

@@ -25,16 +25,13 @@ NAMES = (
 
 _NETLINK_NETFILTER, _NFTABLES, _INET = 12, 10, 1
 _BEGIN, _END = 0x10, 0x11
-_NEW_TABLE, _NEW_SET, _NEW, _DELETE = (_NFTABLES << 8 | kind for kind in (0, 9, 12, 14))
+_NEW, _DELETE = (_NFTABLES << 8 | kind for kind in (12, 14))
 _CREATE, _NESTED = 0x400, 0x8000
 _SO_SNDBUFFORCE = 32
 _ANSWER_TIMEOUT_S = 15.0
 _GENERIC = struct.Struct("!BBH")  # nfgenmsg: family, version, resource
-_NUMBER = struct.Struct("!I")
 _ACKNOWLEDGED = struct.Struct("=iIHHII")
 _TOGETHER = 2000  # elements of a message: the length of an attribute has 16 bits
-_TRIAL = b"astara-trial\0"
-_TYPE_IPV4, _IS_MAP = 7, 8
 
 # What comes before the address in an element: a list entry, its key or its data, the value.
 _VALUE = struct.Struct("=HHHH").pack
@@ -56,35 +53,13 @@ def run(steps: Sequence[Step]) -> None:
     messages = list(_removals(table, steps))
     for step in steps:
         messages += _elements(_NEW, table, step.name, step.new)
-    _transact(messages, commit=True)
-
-
-def dry_run(steps: Sequence[Step]) -> None:
-    """Have the kernel try the new elements in sets of the same types. Raises nft.Refused."""
-    # Equal ones once: each floating IP is in three sets.
-    steps = tuple({step.new: step for step in steps}.values())
-    messages = list(_trial(steps))
-    for step in steps:
-        messages += _elements(_NEW, _TRIAL, step.name, step.new)
-    _transact(messages, commit=False)
+    _transact(messages)
 
 
 def _removals(table: bytes, steps: Iterable[Step]) -> Iterator[tuple[int, bytes]]:
     for step in steps:
         keys = [element.partition(" : ")[0] for element in step.gone]
         yield from _elements(_DELETE, table, step.name, keys)
-
-
-def _trial(steps: Iterable[Step]) -> Iterator[tuple[int, bytes]]:
-    """Yield a table and sets that never come to be: without its end a batch is not committed."""
-    yield _NEW_TABLE, rtnetlink.attribute(1, _TRIAL)
-    for number, step in enumerate(steps):
-        numbers = {3: 0, 4: _TYPE_IPV4, 5: 4, 10: number}
-        if step.name in skeleton.MAPS:
-            numbers |= {3: _IS_MAP, 6: _TYPE_IPV4, 7: 4}
-        named = rtnetlink.attribute(1, _TRIAL) + rtnetlink.attribute(2, _name(step.name))
-        told = (rtnetlink.attribute(kind, _NUMBER.pack(n)) for kind, n in sorted(numbers.items()))
-        yield _NEW_SET, named + b"".join(told)
 
 
 def _elements(
@@ -112,7 +87,7 @@ def _name(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
-def _transact(messages: Sequence[tuple[int, bytes]], *, commit: bool) -> None:
+def _transact(messages: Sequence[tuple[int, bytes]]) -> None:
     last = len(messages)
     parts = [_message(_BEGIN, 0, 0, _GENERIC.pack(0, 0, _NFTABLES))]
     for at, (kind, body) in enumerate(messages, 1):
@@ -120,8 +95,7 @@ def _transact(messages: Sequence[tuple[int, bytes]], *, commit: bool) -> None:
         if at == last:
             flags |= rtnetlink.ACK
         parts.append(_message(kind, flags, at, _GENERIC.pack(_INET, 0, 0) + body))
-    if commit:
-        parts.append(_message(_END, 0, last + 1, _GENERIC.pack(0, 0, _NFTABLES)))
+    parts.append(_message(_END, 0, last + 1, _GENERIC.pack(0, 0, _NFTABLES)))
     batch = b"".join(parts)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
         kernel.settimeout(_ANSWER_TIMEOUT_S)

@@ -5,8 +5,9 @@ connections have no ground any more on the way.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from .. import difference
+from ..difference import Difference
 from . import bulk, conntrack, scopes, skeleton
 from .elements import Elements, key_of, value_of
 
@@ -15,25 +16,20 @@ MANY = 500  # elements that are not worth their text
 _NONE = frozenset[str]()
 
 
-class Difference(NamedTuple):
-    """What goes from a set or map, and what comes."""
-
-    gone: frozenset[str]
-    new: frozenset[str]
-
-
-_SAME = Difference(_NONE, _NONE)
 Differences = Mapping[str, Difference]
 
 
 def differences(present: Elements, wanted: Elements) -> Differences:
     """Compare each set and map that is wanted; equal ones are left out."""
-    found = {}
+    found: dict[str, Difference] = {}
+    # Several sets hold the same: the floating IPs.
+    known: dict[tuple[int, int], Difference] = {}
     for name, items in wanted.items():
         current = present.get(name, _NONE)
         # Sets of thousands are compared only where they are two objects.
         if current is not items and current != items:
-            found[name] = Difference(current - items, items - current)
+            both = id(current), id(items)
+            found[name] = known[both] = known.get(both) or difference.between(current, items)
     return found
 
 
@@ -66,13 +62,14 @@ def commands(differing: Differences, wanted: Elements, steps: tuple[bulk.Step, .
     return "".join((*deletions, *additions))
 
 
-def trial(differing: Differences, wanted: Elements, steps: tuple[bulk.Step, ...]) -> str:
-    """Return the additions alone, for a dry run of what `steps` does not do."""
-    done = {step.name for step in steps}
+def trial(differing: Differences, wanted: Elements) -> str:
+    """Return the additions that are worth a dry run: parsed addresses, in sets and maps of just
+    these, are nothing that nft could refuse.
+    """
     return "".join(
         _command("add", name, wanted[name] if _is_interval(name) else found.new)
         for name, found in differing.items()
-        if name not in done
+        if name not in bulk.NAMES
     )
 
 
@@ -86,9 +83,9 @@ def ended(
         ("fixed_to_floating", value_of),
         ("snat_address", value_of),
     ):
-        public.update(part(element) for element in differing.get(name, _SAME).gone)
+        public.update(part(element) for element in differing.get(name, difference.NONE).gone)
     sources = set(unfinished.sources)
-    if differing.get("unnatted_if", _SAME).gone:
+    if differing.get("unnatted_if", difference.NONE).gone:
         # SNAT was switched on: what went out untranslated so far must start anew.
         sources.update(wanted["connected4"])
     if scopes.differ(present, wanted):
@@ -96,7 +93,7 @@ def ended(
         sources.update(wanted["connected4"])
     forwarded = set(unfinished.forwarded)
     for name in ("port_to_port", *skeleton.RANGED):
-        forwarded.update(key_of(element) for element in differing.get(name, _SAME).gone)
+        forwarded.update(key_of(element) for element in differing.get(name, difference.NONE).gone)
     return conntrack.Cut(frozenset(public), frozenset(sources), frozenset(forwarded))
 
 

@@ -115,7 +115,8 @@ class FirewallDriver:
 
     def check(self, desired: Desired) -> None:
         """Let nftables dry-run what it has not taken in an earlier check: as a rule some elements,
-        against the table in the kernel; else rules and elements as a whole.
+        against the table in the kernel; else rules and elements as a whole. Not plain addresses:
+        the kernel needs 10 ms to forget a trial.
         """
         tried = self._vouched
         if tried is not None and tried.skeleton == desired.skeleton:
@@ -237,10 +238,9 @@ class FirewallDriver:
         return known[2]
 
     def _try(self, rules: str, differing: changes.Differences, wanted: Elements) -> None:
-        many = changes.many(differing)
-        self._nft.run(rules + changes.trial(differing, wanted, many), dry=True)
-        if many:
-            bulk.dry_run(many)
+        commands = rules + changes.trial(differing, wanted)
+        if commands:
+            self._nft.run(commands, dry=True)
 
     def _commit(self, change: Change) -> None:
         seen, self._seen = self._seen, None

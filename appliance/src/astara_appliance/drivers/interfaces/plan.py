@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 
 from astara_contract.document import Document, Network
 
-from .. import base, links
+from .. import base, difference, links
 
 METADATA_V6 = "fe80::a9fe:a9fe/128"
 """Where a VM asks for metadata over IPv6, on each internal network (as Neutron's own metadata
@@ -299,8 +299,9 @@ def explain_interfaces(change: Change) -> tuple[str, ...]:
 
 
 def _change_link(link: ObservedLink, plan: LinkPlan, sysctls: Mapping[str, str]) -> LinkChange:
-    missing = plan.addresses - link.addresses
-    surplus = frozenset[str]() if plan.keep_others else link.addresses - plan.addresses
+    surplus, missing = difference.between(link.addresses, plan.addresses)
+    if plan.keep_others:
+        surplus = frozenset()
     # IPv6 cannot hold one address with two prefix lengths on a device.
     replaced = {ipaddress.ip_interface(a).ip for a in missing if ":" in a}
     first = frozenset(a for a in surplus if ipaddress.ip_interface(a).ip in replaced)
