@@ -29,7 +29,7 @@ lint: ## Check style and format
 	.venv/bin/ruff format --check .
 
 types: ## Check types
-	.venv/bin/mypy $(SOURCES)
+	.venv/bin/mypy $(SOURCES) lab
 
 imports: ## Check who may import whom
 	.venv/bin/lint-imports

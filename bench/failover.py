@@ -1,6 +1,6 @@
 """What the users of a pair notice when its active appliance ends, and how long.
 
-Two appliances with real agents, keepalived and conntrackd, the same as in the functional tests.
+Two appliances of the `lab`, with real agents, keepalived and conntrackd.
 Through each fault a machine behind the router pings the outside every 10 ms by SNAT, and two TCP
 connections are held, one by SNAT and one by a floating IP; the kernel takes up no connection in
 its middle (nf_conntrack_tcp_loose=0). Reported is the longest silence of a round, and how many
@@ -8,7 +8,6 @@ packets were lost. It decides nothing about goals.
 """
 
 import contextlib
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -17,34 +16,25 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lab import hosts, traffic
+from lab.appliance import ApplianceHost
+from lab.pair import Pair
+
 from . import report
 
 ROUNDS, QUICK_ROUNDS = 20, 3
 _SYNCHRONISED_S = 15.0
-_HARNESS = pathlib.Path(__file__).parents[1] / "appliance/tests/conftest.py"
-
-
-def _harness() -> Any:
-    """Load what the functional tests build pairs with."""
-    spec = importlib.util.spec_from_file_location("appliance_harness", _HARNESS)
-    if spec is None or spec.loader is None:
-        raise RuntimeError(f"cannot load {_HARNESS}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Strike pairs in each way; return the figures of each."""
-    harness = _harness()
     rounds = QUICK_ROUNDS if quick else ROUNDS
     figures: dict[str, Any] = {}
     for name, fault in FAULTS.items():
-        pair = harness.Pair()
+        pair = Pair()
         with contextlib.closing(pair):
             pair.start()
-            results = [_round(harness, pair, fault) for _ in range(rounds)]
+            results = [_round(pair, fault) for _ in range(rounds)]
         figures[name] = _figures(results)
         print(f"{name}: {figures[name]}", file=sys.stderr, flush=True)
     return {"machine": report.machine(), "rounds": rounds, "faults": figures}
@@ -61,32 +51,32 @@ def _figures(results: list[tuple[int, int, bool]]) -> dict[str, Any]:
 
 
 def _round(
-    harness: Any, pair: Any, fault: "Callable[[Any, Any], contextlib.AbstractContextManager[None]]"
+    pair: Pair, fault: "Callable[[Pair, ApplianceHost], contextlib.AbstractContextManager[None]]"
 ) -> tuple[int, int, bool]:
     """Strike the master once: lost packets, longest silence in ms, whether connections held."""
     pair.settled(60)
     master, backup = pair.master, pair.backup
     with contextlib.ExitStack() as stack:
         flows = [
-            harness.Flow(pair.vm, pair.outside, pair.OUTSIDE, 7000),
-            harness.Flow(pair.outside, pair.public_vm, pair.FLOATING, 7001),
+            traffic.Flow(pair.vm, pair.outside, pair.OUTSIDE, 7000),
+            traffic.Flow(pair.outside, pair.public_vm, pair.FLOATING, 7001),
         ]
         for flow in flows:
             stack.callback(flow.close)
             flow.exchange()
-        _synchronised(harness, backup)
-        pinger = harness.Pinger(pair.vm, pair.OUTSIDE)
+        _synchronised(backup)
+        pinger = traffic.Pinger(pair.vm, pair.OUTSIDE)
         # Meanwhile the pinger has begun.
         pair.vm.run("ping", "-n", "-c", "10", "-i", "0.1", pair.OUTSIDE)
         with fault(pair, master):
-            harness.eventually(lambda: pair.role(backup) == "master", 20, "the other is master")
+            hosts.eventually(lambda: pair.role(backup) == "master", 20, "the other is master")
             pair.vm.run("ping", "-n", "-c", "10", "-i", "0.1", pair.OUTSIDE, check=False)
             held = all(_held(flow) for flow in flows)
             lost, silence = pinger.stop()
     return lost, silence, held
 
 
-def _held(flow: Any) -> bool:
+def _held(flow: traffic.Flow) -> bool:
     try:
         flow.exchange()
     except OSError:
@@ -94,7 +84,7 @@ def _held(flow: Any) -> bool:
     return True
 
 
-def _synchronised(harness: Any, member: Any) -> None:
+def _synchronised(member: ApplianceHost) -> None:
     config = str(member.root / "run/astara/conntrackd.conf")
     asked = ("conntrackd", "-C", config, "-e")
     ports = ("dport=7000", "dport=7001")
@@ -104,10 +94,10 @@ def _synchronised(harness: Any, member: Any) -> None:
         lines = [line for line in text.splitlines() if "ESTABLISHED" in line]
         return all(any(port in line for line in lines) for port in ports)
 
-    harness.eventually(known, _SYNCHRONISED_S, "connections on the backup")
+    hosts.eventually(known, _SYNCHRONISED_S, "connections on the backup")
 
 
-def _processes(member: Any) -> list[int]:
+def _processes(member: ApplianceHost) -> list[int]:
     namespace = os.stat(f"/run/netns/{member.netns}").st_ino
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*"):
@@ -124,7 +114,7 @@ def _send(pids: list[int], number: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def _planned(_pair: Any, master: Any) -> Iterator[None]:
+def _planned(_pair: Pair, master: ApplianceHost) -> Iterator[None]:
     kind = {"Content-Type": "application/json"}
     status, _ = master.request("PUT", "/v1/system/role", b'{"role": "backup"}', kind)
     if status != 200:
@@ -133,14 +123,14 @@ def _planned(_pair: Any, master: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _keepalived_dies(_pair: Any, master: Any) -> Iterator[None]:
+def _keepalived_dies(_pair: Pair, master: ApplianceHost) -> Iterator[None]:
     comm = {pid: pathlib.Path(f"/proc/{pid}/comm").read_text() for pid in _processes(master)}
     _send([pid for pid, name in comm.items() if name.strip() == "keepalived"], signal.SIGKILL)
     yield
 
 
 @contextlib.contextmanager
-def _link_down(_pair: Any, master: Any) -> Iterator[None]:
+def _link_down(_pair: Pair, master: ApplianceHost) -> Iterator[None]:
     nic = master.nics[2]
     nic.segment.set_port(nic.port, "down")
     try:
@@ -150,7 +140,7 @@ def _link_down(_pair: Any, master: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hang(_pair: Any, master: Any) -> Iterator[None]:
+def _hang(_pair: Pair, master: ApplianceHost) -> Iterator[None]:
     pids = _processes(master)
     _send(pids, signal.SIGSTOP)
     try:
@@ -160,7 +150,7 @@ def _hang(_pair: Any, master: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _crash(pair: Any, master: Any) -> Iterator[None]:
+def _crash(pair: Pair, master: ApplianceHost) -> Iterator[None]:
     """End all processes of the appliance and its links, as the end of a hypervisor does."""
     _send(_processes(master), signal.SIGKILL)
     for nic in master.nics:
@@ -170,14 +160,14 @@ def _crash(pair: Any, master: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _killed(pair: Any, master: Any) -> Iterator[None]:
+def _killed(pair: Pair, master: ApplianceHost) -> Iterator[None]:
     """End all processes of the appliance; its links stay up, and its kernel has the addresses."""
     _send(_processes(master), signal.SIGKILL)
     yield
     _boot_again(pair, master)
 
 
-def _boot_again(pair: Any, member: Any) -> None:
+def _boot_again(pair: Pair, member: ApplianceHost) -> None:
     """Start what was killed as a boot would: nothing of the former life is left."""
     shutil.rmtree(member.root / "run", ignore_errors=True)
     member.boot_again()
@@ -189,7 +179,7 @@ def _boot_again(pair: Any, member: Any) -> None:
     member.push(pair.document(member))
 
 
-FAULTS: "dict[str, Callable[[Any, Any], contextlib.AbstractContextManager[None]]]" = {
+FAULTS: "dict[str, Callable[[Pair, ApplianceHost], contextlib.AbstractContextManager[None]]]" = {
     "planned switchover": _planned,
     "crash, links go down": _crash,
     "all processes killed": _killed,

