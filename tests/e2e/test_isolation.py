@@ -282,22 +282,15 @@ def test_an_appliance_taken_over_asks_for_its_own_vms_alone(
     sides = {"left": left, "right": right}
     vm = {"left": left.vms["lea"], "right": right.vms["rick"]}[whose_vm]
     told = json.loads(left.inside("cat", "/run/astara/metadata-proxy.json"))
-    claim = {
-        "router_id": sides[whose_router].router.id,
-        "instance_id": vm.id,
-        "tenant_id": sides[whose_vm].tenant.cloud.current_project_id,
-        "client": SHARED_HOST,
-        "at": str(int(time.time())),
-        "request": metadata.bound("GET", METADATA),
-    }
-    headers = {
-        metadata.ROUTER_HEADER: claim["router_id"],
-        metadata.INSTANCE_HEADER: claim["instance_id"],
-        metadata.TENANT_HEADER: claim["tenant_id"],
-        metadata.CLIENT_HEADER: claim["client"],
-        metadata.SIGNATURE_HEADER: metadata.sign(told["key"], **claim),
-        metadata.TIME_HEADER: claim["at"],
-    }
+    claim = metadata.Claim(
+        router_id=sides[whose_router].router.id,
+        instance_id=vm.id,
+        tenant_id=sides[whose_vm].tenant.cloud.current_project_id,
+        client=SHARED_HOST,
+        at=str(int(time.time())),
+        request=metadata.bound("GET", METADATA),
+    )
+    headers = metadata.signed_headers(told["key"], claim)
     words = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     upstream = urllib.parse.urlunsplit(
         ("http", f"[{told['upstream']['address']}]:{told['upstream']['port']}", METADATA, "", "")

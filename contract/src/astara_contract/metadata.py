@@ -9,6 +9,7 @@ with a time is none without it, so nobody can make an old one of a new one. Who 
 same release or a newer one than who signs: orchestrators are upgraded before appliances.
 """
 
+import dataclasses
 import hashlib
 import hmac
 import ipaddress
@@ -54,49 +55,46 @@ def bound(method: str, target: str) -> str:
     return f"{method} /{target.lstrip('/')}"
 
 
-def sign(
-    key: str,
-    *,
-    router_id: str,
-    instance_id: str,
-    tenant_id: str,
-    client: str,
-    at: str = "",
-    request: str = "",
-) -> str:
-    """Return the signature (64 hex digits) of one request; `key` as `derive_key` gives it.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """On whose behalf an appliance asks, and what."""
 
-    `client` is the address of the VM as the client header tells it, `at` the value of the time
-    header, `request` what `bound` returns; without the latter two as the release before signed.
-    """
-    message = f"{router_id}\n{instance_id}\n{tenant_id}\n{client}"
-    if at:
-        message += f"\n{at}\n{request}"
-    return hmac.digest(bytes.fromhex(key), message.encode(), hashlib.sha256).hex()
+    router_id: str
+    instance_id: str
+    tenant_id: str
+    client: str
+    """The address of the VM."""
+
+    at: str = ""
+    """The value of the time header; empty as the release before signed, and `request` is then."""
+
+    request: str = ""
+    """What `bound` returns."""
 
 
-def verify(
-    signature: str,
-    key: str,
-    *,
-    router_id: str,
-    instance_id: str,
-    tenant_id: str,
-    client: str,
-    at: str = "",
-    request: str = "",
-) -> bool:
+def sign(key: str, claim: Claim) -> str:
+    """Return the signature (64 hex digits) of one request; `key` as `derive_key` gives it."""
+    parts = [claim.router_id, claim.instance_id, claim.tenant_id, claim.client]
+    if claim.at:
+        parts += [claim.at, claim.request]
+    return hmac.digest(bytes.fromhex(key), "\n".join(parts).encode(), hashlib.sha256).hex()
+
+
+def verify(signature: str, key: str, claim: Claim) -> bool:
     """Say whether `signature` is right, in a time that does not tell how wrong it is."""
-    expected = sign(
-        key,
-        router_id=router_id,
-        instance_id=instance_id,
-        tenant_id=tenant_id,
-        client=client,
-        at=at,
-        request=request,
-    )
-    return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
+    return hmac.compare_digest(sign(key, claim).encode(), signature.encode(errors="replace"))
+
+
+def signed_headers(key: str, claim: Claim) -> dict[str, str]:
+    """Return the headers that make and prove a claim."""
+    headers = {
+        ROUTER_HEADER: claim.router_id,
+        INSTANCE_HEADER: claim.instance_id,
+        TENANT_HEADER: claim.tenant_id,
+        CLIENT_HEADER: claim.client,
+        SIGNATURE_HEADER: sign(key, claim),
+    }
+    return headers | ({TIME_HEADER: claim.at} if claim.at else {})
 
 
 def skew_s(at: str, now: float) -> float:

@@ -133,14 +133,7 @@ def ask(proxy, path="/latest/meta-data/", method="GET", body=None, key=None, **c
     timed = {} if claim.pop("timeless", False) else {"at": at, "request": f"{method} {path}"}
     timed |= claim.pop("signed", {})
     key = key or contract.derive_key(SECRET, claim["router_id"])
-    headers = {
-        contract.ROUTER_HEADER: claim["router_id"],
-        contract.INSTANCE_HEADER: claim["instance_id"],
-        contract.TENANT_HEADER: claim["tenant_id"],
-        contract.CLIENT_HEADER: claim["client"],
-        contract.SIGNATURE_HEADER: contract.sign(key, **claim, **timed),
-        contract.TIME_HEADER: timed.get("at", ""),
-    } | extra
+    headers = contract.signed_headers(key, contract.Claim(**claim, **timed)) | extra
     connection = http.client.HTTPConnection(*proxy, timeout=10)
     try:
         connection.request(method, path, body, {k: v for k, v in headers.items() if v})

@@ -63,24 +63,15 @@ def identify(client: str, mac: str | None, network: Network) -> Instance | None:
 def _signed(
     instance: Instance, client: str, request: http1.Request, settings: Settings
 ) -> dict[str, str]:
-    at = str(int(clock.wall()))
-    signature = metadata.sign(
-        settings.key,
+    claim = metadata.Claim(
         router_id=settings.router_id,
         instance_id=instance.instance_id,
         tenant_id=instance.tenant_id,
         client=client,
-        at=at,
+        at=str(int(clock.wall())),
         request=metadata.bound(request.method, request.target),
     )
-    return {
-        metadata.CLIENT_HEADER: client,
-        metadata.INSTANCE_HEADER: instance.instance_id,
-        metadata.TENANT_HEADER: instance.tenant_id,
-        metadata.ROUTER_HEADER: settings.router_id,
-        metadata.SIGNATURE_HEADER: signature,
-        metadata.TIME_HEADER: at,
-    }
+    return metadata.signed_headers(settings.key, claim)
 
 
 def _pass_on(

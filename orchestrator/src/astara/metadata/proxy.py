@@ -37,19 +37,6 @@ class Refused(Exception):  # named for what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Who the appliance says is asking."""
-
-    router_id: str
-    instance_id: str
-    tenant_id: str
-    client: str
-    signature: str
-    at: str
-    """When it was signed; empty for an appliance of the release before."""
-
-
-@dataclass(frozen=True, slots=True)
 class Proxy:
     """Proves claims and forwards what is proven."""
 
@@ -66,24 +53,15 @@ class Proxy:
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> AbstractContextManager[http.client.HTTPResponse]:
         """Give Nova's answer for a proven request; raise Refused for any other."""
-        claim = read_claim(headers)
-        self._prove(claim, contract.bound(method, path))
+        claim = read_claim(headers, contract.bound(method, path))
+        self._prove(claim, _required(headers, contract.SIGNATURE_HEADER))
         caller = Caller(claim.instance_id, claim.tenant_id, claim.client)
         request = MetadataRequest(method, path, _guest_headers(headers), body)
         return self.nova.ask(caller, request)
 
-    def _prove(self, claim: Claim, request: str) -> None:
+    def _prove(self, claim: contract.Claim, signature: str) -> None:
         key = contract.derive_key(self.secret, claim.router_id)
-        if not contract.verify(
-            claim.signature,
-            key,
-            router_id=claim.router_id,
-            instance_id=claim.instance_id,
-            tenant_id=claim.tenant_id,
-            client=claim.client,
-            at=claim.at,
-            request=request,
-        ):
+        if not contract.verify(signature, key, claim):
             raise Refused(403, f"bad signature for router {claim.router_id}")
         self._check_time(claim)
         try:
@@ -94,7 +72,7 @@ class Proxy:
             reason = f"instance {claim.instance_id} is not behind router {claim.router_id}"
             raise Refused(404, reason)
 
-    def _check_time(self, claim: Claim) -> None:
+    def _check_time(self, claim: contract.Claim) -> None:
         if not claim.at:
             if self.timeless:
                 return
@@ -111,19 +89,19 @@ class Proxy:
             )
 
 
-def read_claim(headers: Headers) -> Claim:
-    """Read the claim; whatever is missing or is not an id makes the request worthless."""
+def read_claim(headers: Headers, request: str) -> contract.Claim:
+    """Read the claim for `request`; what is missing or is not an id makes it worthless."""
     router_id = _required(headers, contract.ROUTER_HEADER)
     instance_id = _required(headers, contract.INSTANCE_HEADER)
     for value in (router_id, instance_id):
         _check_id(value)
-    return Claim(
+    return contract.Claim(
         router_id=router_id,
         instance_id=instance_id,
         tenant_id=_required(headers, contract.TENANT_HEADER),
         client=_required(headers, contract.CLIENT_HEADER),
-        signature=_required(headers, contract.SIGNATURE_HEADER),
         at=headers.get(contract.TIME_HEADER) or "",
+        request=request,
     )
 
 
