@@ -13,11 +13,13 @@ from astara.worker import registry, turns
 
 
 class Bench:
-    def __init__(self, root, owns=lambda _tenant: True):
+    def __init__(self, root, owns=lambda _tenant: True, settle_s=0.0):
         self.cloud, self.clock = Cloud(root), VirtualClock()
         self.forwarded, self.made = [], collections.Counter()
         self.owns = owns
-        self.slots = registry.Registry(self.make, self.clock, self.forwarded.append)
+        self.slots = registry.Registry(
+            self.make, self.clock, self.forwarded.append, settle_s=settle_s
+        )
 
     def make(self, resource):
         self.made[resource.id] += 1
@@ -363,8 +365,7 @@ def test_a_hint_about_a_network_looks_at_no_other_resources(bench):
     assert not bench.slots._blind
 
 
-# -- what is in ERROR
-# ------------------------------------------------------------------------------
+# -- what is in ERROR -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -437,12 +438,14 @@ def test_a_change_during_the_walk_that_fails_is_not_forgotten(failing):
     assert failing.ready() == 1, "tried at once, not after the pause"
 
 
-def test_changes_go_before_polls_but_one_turn_of_a_few_is_a_polls(reading):
+@pytest.mark.parametrize("patient", [True, False], ids=["fresh polls", "old polls"])
+def test_changes_go_before_polls_but_one_turn_of_a_few_is_an_old_polls(reading, patient):
     bench, _ = reading
     for name in bench.names:
         bench.event(name)
     bench.work(60)
     bench.slots.handle(events.PollSlice(0, 1))
+    bench.clock.now += 0.0 if patient else turns.POLL_PATIENCE_S
     for name in ("new-1", "new-2", "new-3", "new-4"):
         bench.cloud.router(name)
         bench.event(name)
@@ -450,8 +453,22 @@ def test_changes_go_before_polls_but_one_turn_of_a_few_is_a_polls(reading):
     order = [bench.slots.take().resource.id for _ in range(10)]
 
     assert sorted(order) == sorted([*bench.names, "new-1", "new-2", "new-3", "new-4"])
-    assert sum(name.startswith("new") for name in order[: turns.POLL_EVERY]) >= 3
-    assert any(name.startswith("r") for name in order[: turns.POLL_EVERY])
+    changes = sum(name.startswith("new") for name in order[: turns.POLL_EVERY])
+    assert changes == (4 if patient else 3)
+
+
+def test_the_notifications_of_one_action_are_one_walk(tmp_path):
+    bench = Bench(tmp_path, settle_s=0.05)
+    bench.cloud.router("a")
+    for _ in range(5):
+        bench.event("a")
+        assert bench.work(0.005) == []
+    bench.work(30)
+    walks = []
+    for _ in range(5):
+        bench.event("a")
+        walks += bench.work(0.005)
+    assert walks + bench.work(1) == ["a"]
 
 
 def test_a_change_of_what_waits_for_a_poll_goes_with_the_changes(serving):

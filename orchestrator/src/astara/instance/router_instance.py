@@ -308,8 +308,7 @@ class RouterInstance:
             if self._tools.appliances.trust is not None:
                 self._tools.appliances.trust.drop(whose)
 
-    # -- the members
-    # -------------------------------------------------------------------------------
+    # -- the members ------------------------------------------------------------------------------
 
     @property
     def _focus(self) -> Member:
@@ -382,8 +381,7 @@ class RouterInstance:
             )
         other.answers(self._detail)
 
-    # -- what is known
-    # -----------------------------------------------------------------------------
+    # -- what is known ----------------------------------------------------------------------------
 
     def _detail(self) -> topology.RouterDetail | None:
         router = probe.read_detail(self._tools, self._first, self._resource.id)

@@ -78,8 +78,7 @@ class Automaton:
         self._asked_s: float | None = None  # since when something has been asked for
         self._entered_s = time.monotonic()  # when the instance entered its state
 
-    # -- what others may ask, from any thread
-    # ------------------------------------------------------
+    # -- what others may ask, from any thread -----------------------------------------------------
 
     def submit(self, action: Action) -> None:
         """Keep an action for the walk; merged with others when the walk comes to CalcAction."""
@@ -115,8 +114,7 @@ class Automaton:
         """Give how often a boot or a document failed in a row."""
         return max(self._boots, self._refusals, self._misses)
 
-    # -- the walk
-    # ----------------------------------------------------------------------------------
+    # -- the walk ---------------------------------------------------------------------------------
 
     def run(self, halt: "Callable[[], bool]" = lambda: False) -> Outcome:
         """Walk until nothing is to be done, a pause is due, the turn is over, or `halt`."""
@@ -263,8 +261,7 @@ class Automaton:
             return self._patience.cooldown_s()
         return self._patience.backoff_s(self._after_s)
 
-    # -- executing the states
-    # ----------------------------------------------------------------------
+    # -- executing the states ---------------------------------------------------------------------
 
     def _calc_action(self, action: Action) -> frozenset[Fact]:
         self.instance.begin_walk()
@@ -421,8 +418,7 @@ class Automaton:
         self.instance.read_stats()
         return NEVER
 
-    # -- the log
-    # -----------------------------------------------------------------------------------
+    # -- the log ----------------------------------------------------------------------------------
 
     def _log_step(self, row: table.Row, view: table.View) -> None:
         """Log each kind of step once per walk, and routine at debug only: a poll, and the way to

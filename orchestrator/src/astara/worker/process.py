@@ -81,7 +81,9 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
             factory.create(resource), policy, time, owns, gate=ruling, give_up=rebuilds.spend
         )
 
-    slots = registry.Registry(make, time, outgoing.send, entrance.ours, factory.briefing)
+    slots = registry.Registry(
+        make, time, outgoing.send, entrance.ours, factory.briefing, registry.SETTLE_S
+    )
     rebuilds = budget.Budget(limits_of(conf), lambda: slots.count, time)
 
     def take(message: events.Message) -> None:

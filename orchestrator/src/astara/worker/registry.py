@@ -29,6 +29,10 @@ LOG = logging.getLogger(__name__)
 TOGETHER_MIN = 4
 TOGETHER_MAX = 50
 
+# One action of a tenant makes several notifications: whoever looks after the first of them alone
+# looks again.
+SETTLE_S = 0.05
+
 TRACES_MAX = 16  # traces that one walk may belong to
 
 # What is asked again and again, and concerns the appliance alone.
@@ -103,8 +107,10 @@ class Registry:
         forward: "Callable[[events.Event], object]",
         ours: "Callable[[str], bool]" = lambda _resource_id: True,
         briefing: instance_port.Briefing | None = None,
+        settle_s: float = 0.0,
     ) -> None:
         self._make = make
+        self._settle_s = settle_s
         self._briefing = briefing
         self._clock = time
         self._forward = forward
@@ -216,6 +222,9 @@ class Registry:
         slot.automaton.submit(action)
         if trace and len(slot.traces) < TRACES_MAX:
             slot.traces = (*slot.traces, tracing.asked(trace))
+        if slot.phase is Phase.IDLE and changed:
+            self._wait(slot, self._settle_s, frozenset())
+            return
         if slot.phase is Phase.IDLE or (slot.phase is Phase.WAITING and action in slot.interrupts):
             self._make_ready(slot, poll=action in _ROUTINE)
             return
@@ -241,7 +250,7 @@ class Registry:
     def _make_ready(self, slot: Slot, *, poll: bool = False) -> None:
         slot.phase = Phase.READY
         slot.timer = 0
-        self._turns.add(slot, poll=poll)
+        self._turns.add(slot, self._clock.monotonic(), poll=poll)
         self._changed.notify()
 
     def take(self) -> Slot | None:
@@ -255,7 +264,7 @@ class Registry:
                     return None
                 batch = self._batch()
                 if not batch:
-                    slot = self._turns.next()
+                    slot = self._turns.next(self._clock.monotonic())
                     slot.phase = Phase.RUNNING
                     slot.full = slot.news = False
                     return slot
