@@ -8,9 +8,11 @@ in the end, or if a kind of `--every` could not be put in place.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -43,10 +45,15 @@ def main() -> int:
     where = layout.current_layout()
     started = lifecycle.up(where, (), lambda text: print(f"devcloud: {text}", flush=True))
     try:
-        with tempfile.TemporaryDirectory(prefix="astara-chaos-") as scratch:
-            root = options.scratch or pathlib.Path(scratch)
+        with contextlib.ExitStack() as leave:
+            root = options.scratch or pathlib.Path(tempfile.mkdtemp(prefix="astara-chaos-"))
             root.mkdir(parents=True, exist_ok=True)
+            if not options.scratch:
+                leave.callback(shutil.rmtree, root)
             told = _play(options, seed, rounds, root)
+            if told.wrong:
+                leave.pop_all()
+                print(f"logs of the nodes are kept in {root}")
     except cloud.InUseError as reason:
         print(f"chaos: {reason}", file=sys.stderr)
         return 1
@@ -69,7 +76,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on where --json FILE ends")
     parser.add_argument("--page", type=pathlib.Path, metavar="FILE", help="see above")
     parser.add_argument("--json", type=pathlib.Path, help="write the report there")
-    parser.add_argument("--scratch", type=pathlib.Path, help="keep logs of the nodes there")
+    parser.add_argument(
+        "--scratch",
+        type=pathlib.Path,
+        help="keep logs of the nodes there (else: if a run ends wrong)",
+    )
     options = parser.parse_args()
     if options.resume and not (options.every and options.json):
         parser.error("--resume needs --every and --json FILE")
