@@ -136,7 +136,7 @@ class Observed:
     def api(self) -> str | None:
         """Return where the HTTP API listens."""
         for line in self.log.read_text().splitlines():
-            if '"api.started"' in line:
+            if '"api.listening"' in line:
                 facts = json.loads(line)["facts"]
                 host = facts["address"]
                 return f"[{host}]:{facts['port']}" if ":" in host else f"{host}:{facts['port']}"

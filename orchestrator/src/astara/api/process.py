@@ -56,7 +56,7 @@ def run(conf: cfg.ConfigOpts, _number: int, stop: threading.Event) -> None:
         )
     )
     server = wsgi.start(conf, protected)
-    LOG.info("api.started host=%s address=%s port=%d", conf.host, *server.address)
+    LOG.info("api.started host=%s", conf.host)
     stop.wait()
     server.stop()
     everyone.close()

@@ -1,7 +1,8 @@
 """Serve a WSGI application with a bounded number of native threads.
 
 Decides limits: threads, waiting connections, header and body sizes, seconds a client may dawdle.
-Used by `process`.
+An address that cannot be listened on is tried again: it must never end the process, which answers
+over AMQP as well. Used by `process`.
 """
 
 import logging
@@ -19,6 +20,7 @@ LOG = logging.getLogger(__name__)
 WAITING = 64
 CLIENT_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 5
+BIND_RETRY_S = 1
 MAX_HEADER_BYTES = 64 * 2**10  # tokens may be long
 MAX_BODY_BYTES = 64 * 2**10
 
@@ -45,8 +47,10 @@ class Server:
             self._server.ssl_adapter = builtin.BuiltinSSLAdapter(
                 conf.api_cert_file, conf.api_key_file
             )
-        self._server.prepare()
-        self._thread = threading.Thread(target=self._server.serve, name="http", daemon=True)
+        self._stopping = threading.Event()
+        self._fault = ""
+        self._is_bound = self._bind()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._thread.start()
 
     @property
@@ -54,9 +58,36 @@ class Server:
         """Give the port that is listened on, also where any was asked for."""
         return int(self._server.bind_addr[1])
 
+    def _bind(self) -> bool:
+        """Listen, if the address allows it; tell once why not."""
+        try:
+            self._server.prepare()
+        except OSError as fault:
+            if str(fault) != self._fault:
+                self._fault = str(fault)
+                LOG.error(
+                    "api.not_listening address=%s port=%d reason=%s retry_s=%s remedy=%s",
+                    *self.address,
+                    self._fault,
+                    BIND_RETRY_S,
+                    "keep the port from outgoing connections: net.ipv4.ip_local_reserved_ports",
+                )
+            return False
+        LOG.info("api.listening address=%s port=%d", self.address[0], self.port)
+        return True
+
+    def _serve(self) -> None:
+        while not self._is_bound:
+            if self._stopping.wait(BIND_RETRY_S):
+                return
+            self._is_bound = self._bind()
+        self._server.serve()
+
     def stop(self) -> None:
         """End requests and threads within `STOP_TIMEOUT_S`."""
-        self._server.stop()
+        self._stopping.set()
+        if self._is_bound:
+            self._server.stop()
         self._thread.join(STOP_TIMEOUT_S)
 
 
@@ -65,5 +96,5 @@ def _log(msg: str = "", level: int = 20, traceback: bool = False) -> None:
 
 
 def start(conf: cfg.ConfigOpts, app: typing.Any) -> Server:
-    """Start to serve; raises OSError if the address cannot be listened on."""
+    """Start to serve, as soon as the address can be listened on."""
     return Server(conf, app)
