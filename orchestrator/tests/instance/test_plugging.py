@@ -16,12 +16,14 @@ import pytest
 pytestmark = pytest.mark.functional
 
 PORT = {
+    "host": "node-1",
     "port_id": "f6dcd49d-a7a0-4e81-84ea-f9b743282ba8",
     "network_id": "5c35a127-d5f4-4c8a-915e-c9658d8dbffc",
     "mac_address": "fa:16:3e:c2:7c:4a",
     "address": "fdca:3ba5:a17a:acda::9",
     "prefix_length": 64,
     "mtu": 1400,
+    "is_active": True,
     "bridge": "br-int",
 }
 CHILD = """
@@ -186,3 +188,26 @@ def test_a_port_that_was_deleted_in_neutron_is_pulled_out_of_open_vswitch(open_v
     device = open_vswitch.plug("openvswitch")
 
     assert open_vswitch.run("ovs-vsctl", "list-ports", "br-int").split() == [device]
+
+
+def test_the_port_of_another_node_on_this_machine_stays(open_vswitch):
+    other = open_vswitch.plug(
+        "openvswitch", host="node-2", port_id="aaaaaaaa-a7a0-4e81-84ea-f9b743282ba8"
+    )
+
+    device = open_vswitch.plug("openvswitch")
+
+    assert set(open_vswitch.run("ovs-vsctl", "list-ports", "br-int").split()) == {device, other}
+
+
+def test_a_device_whose_port_is_not_wired_is_plugged_afresh(open_vswitch):
+    def birth():
+        return open_vswitch.run("ovs-vsctl", "get", "Interface", device, "_uuid")
+
+    device = open_vswitch.plug("openvswitch", is_active=False)
+    first = birth()
+    open_vswitch.plug("openvswitch")
+    assert birth() == first
+    assert open_vswitch.plug("openvswitch", is_active=False) == device
+    assert birth() != first
+    check(open_vswitch, device)

@@ -30,7 +30,8 @@ LOG = logging.getLogger(__name__)
 NAME = "ASTARA:RUG:SERVICE"
 OWNER = "network:astara"
 RECORD = "management.json"
-_ACTIVE_TIMEOUT_S = 60.0
+_ACTIVE = "ACTIVE"
+_ACTIVE_TIMEOUT_S = 30.0
 _PAUSE_S = 0.5
 _DRIVERS: dict[str, Callable[[LocalPort], str] | None] = {
     "openvswitch": openvswitch.plug,
@@ -128,12 +129,14 @@ def _describe(neutron: Neutron, conf: Any, port: Port) -> LocalPort:
     subnet = neutron.subnet(conf.management_subnet_id)
     mtu = conf.network_device_mtu or neutron.network(conf.management_network_id).mtu
     return LocalPort(
+        host=conf.host,
         port_id=port.id,
         network_id=port.network_id,
         mac_address=port.mac_address,
         address=own,
         prefix_length=ipaddress.ip_network(subnet.cidr).prefixlen,
         mtu=mtu,
+        is_active=port.status == _ACTIVE,
         bridge=conf.ovs_integration_bridge,
     )
 
@@ -155,7 +158,7 @@ def _plug(name: str, local: LocalPort) -> str:
 def _wait_until_active(neutron: Neutron, port_id: str) -> None:
     """Wait until Neutron's agent has wired the port."""
     deadline = clock.SYSTEM.monotonic() + _ACTIVE_TIMEOUT_S
-    while (port := neutron.port(port_id)).status != "ACTIVE":
+    while (port := neutron.port(port_id)).status != _ACTIVE:
         if clock.SYSTEM.monotonic() > deadline:
             reason = (
                 f"port {port_id} is {port.status} after {_ACTIVE_TIMEOUT_S:.0f} s: does Neutron's "

@@ -1,8 +1,9 @@
 """Plug by an internal port of Open vSwitch's integration bridge.
 
 Neutron's openvswitch agent (or ovn-controller) recognises the port by its iface-id and wires it.
-A device of our own that belongs to another port is pulled out: it is what a port that somebody
-deleted has left.
+A device of this node's own that belongs to another port is pulled out: it is what a port that
+somebody deleted has left. Those of other nodes on this machine are theirs. One whose port is not
+ACTIVE is plugged afresh: the agent may have overlooked it, and would never look again.
 """
 
 from .command import run
@@ -14,14 +15,15 @@ OWNED = "astara-management"
 def plug(port: LocalPort) -> str:
     """Make the internal port and return its device name."""
     device = device_name("tap", port.port_id)
-    for stale in _owned(port.bridge) - {device}:
+    right = {device} if port.is_active else set()
+    for stale in _owned(port) - right:
         run("ovs-vsctl", "--if-exists", "del-port", port.bridge, stale)
     settings = [
         "type=internal",
         f"external_ids:iface-id={port.port_id}",
         "external_ids:iface-status=active",
         f'external_ids:attached-mac="{port.mac_address}"',
-        f"external_ids:{OWNED}=true",
+        _mark(port),
         f'mac="{port.mac_address}"',
     ]
     if port.mtu is not None:
@@ -35,11 +37,12 @@ def plug(port: LocalPort) -> str:
     return device
 
 
-def _owned(bridge: str) -> set[str]:
-    """Name the devices of this bridge that an earlier call made."""
-    marked = run(
-        "ovs-vsctl",
-        *("--bare", "--columns=name", "find", "Interface", f"external_ids:{OWNED}=true"),
-    )
-    on_bridge = run("ovs-vsctl", "list-ports", bridge)
+def _owned(port: LocalPort) -> set[str]:
+    """Name the devices of this bridge that an earlier call of this node made."""
+    marked = run("ovs-vsctl", *("--bare", "--columns=name", "find", "Interface", _mark(port)))
+    on_bridge = run("ovs-vsctl", "list-ports", port.bridge)
     return set(marked.split()) & set(on_bridge.split())
+
+
+def _mark(port: LocalPort) -> str:
+    return f'external_ids:{OWNED}="{port.host}"'

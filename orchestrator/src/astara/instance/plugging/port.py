@@ -9,12 +9,16 @@ DEVICE_NAME_LENGTH = 14  # IFNAMSIZ is 16; Neutron's agents find devices by this
 class LocalPort:
     """This node's management port: what Neutron says, and what the device shall be."""
 
+    host: str
     port_id: str
     network_id: str
     mac_address: str
     address: str
     prefix_length: int
     mtu: int | None
+    is_active: bool
+    """Whether Neutron calls it wired."""
+
     bridge: str = "br-int"
 
 
