@@ -4,8 +4,8 @@ import concurrent.futures
 import ctypes
 import ipaddress
 import itertools
-import os
 import re
+import subprocess
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -275,13 +275,18 @@ def test_untranslated_connections_end_when_snat_is_switched_on():
     assert ended(render(), render(enable_snat=False)).public == {"203.0.113.2"}
 
 
-@pytest.fixture(scope="module", params=["library", "program"])
+NEW_NETWORK, NEW_MOUNTS = 0x40000000, 0x20000  # CLONE_* of unshare(2)
+
+
+@pytest.fixture(scope="module", params=["library", "program", "library without /etc/protocols"])
 def kernel(request):
     """A way to the nftables of a fresh network namespace."""
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        # A thread that leaves its network namespace takes only what it starts along.
-        thread.submit(os.unshare if hasattr(os, "unshare") else _unshare, 0x40000000).result()
-        tool = thread.submit(nft.Library if request.param == "library" else nft.Program).result()
+        # A thread that leaves its namespaces takes only what it starts along.
+        thread.submit(_unshare, NEW_NETWORK).result()
+        if "without" in request.param:  # as in the image
+            thread.submit(_hide_protocols).result()
+        tool = thread.submit(nft.Program if request.param == "program" else nft.Library).result()
 
         class InNamespace:
             def run(self, commands, **options):
@@ -296,6 +301,32 @@ def kernel(request):
 def _unshare(flags):
     if ctypes.CDLL(None, use_errno=True).unshare(flags):
         raise OSError(ctypes.get_errno(), "unshare")
+
+
+def _hide_protocols():
+    _unshare(NEW_MOUNTS)
+    for argv in (["--make-rprivate", "/"], ["--bind", "/dev/null", "/etc/protocols"]):
+        subprocess.run(["mount", *argv], check=True, timeout=10)
+
+
+@pytest.mark.functional
+def test_protocols_are_listed_as_they_are_spelled(kernel, tmp_path):
+    ports = [
+        base.Opening(sources=("203.0.113.0/24",), protocol=number) for number in (47, 50, 51, 99)
+    ]
+    where, needs = paths.Paths.under(tmp_path), base.Openings(ports=tuple(ports))
+    firewall = driver.FirewallDriver(where, kernel, lambda _: needs)
+    forwarded = [
+        {"floating_ip": "203.0.113.9", "protocol": name, "port": 1, "fixed_ip": "192.168.0.9",
+         "fixed_port": 2}
+        for name in ("tcp", "udp", "sctp", "dccp")
+    ]  # fmt: skip
+    asked = contract.parse({"networks": list(NETWORKS), "port_forwardings": forwarded})
+    desired = firewall.render(asked, FACTS)
+    firewall.check(desired)
+    firewall.apply(firewall.diff(firewall.observe(), desired))
+    listed = driver.FirewallDriver(where, kernel).observe()
+    assert listed.elements == desired.elements
 
 
 @pytest.mark.functional

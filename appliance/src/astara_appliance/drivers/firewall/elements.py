@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from .. import base, limits, links
-from . import openings, scopes, skeleton
+from . import nft, openings, scopes, skeleton
 
 if TYPE_CHECKING:
     from astara_contract.document import Document
@@ -311,4 +311,6 @@ def _scalar(part: Any, kind: str) -> str:
     if isinstance(part, dict) and "range" in part:
         # Of ports; of addresses where two prefixes meet, not what we would write: different.
         return "-".join(str(end) for end in part["range"])
+    if kind == "inet_proto":
+        return nft.protocol_name(part)
     return _quoted(part) if kind == "ifname" else str(part)

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from ...system import process
 
 _LIBRARY = "libnftables.so.1"
-_STATELESS, _JSON = 1 << 2, 1 << 4  # NFT_CTX_OUTPUT_* of nftables/libnftables.h
+# NFT_CTX_OUTPUT_* of nftables/libnftables.h
+_STATELESS, _JSON, _NUMERIC_PROTOCOLS = 1 << 2, 1 << 4, 1 << 7
 _NETLINK_NETFILTER = 12
 _NEW_GENERATION, _GET_GENERATION = 10 << 8 | 15, 10 << 8 | 16
 _REQUEST = 1
@@ -25,6 +26,8 @@ _HEADER = struct.Struct("=IHHIIBBH")  # nlmsghdr and nfgenmsg
 _GENERATION_ID = struct.Struct("=HHI")
 _ANSWER_TIMEOUT_S = 5.0
 _ABSENT = "No such file or directory"
+_PROTOCOLS = {"6": "tcp", "17": "udp", "33": "dccp", "50": "esp", "51": "ah", "132": "sctp"}
+"""What the grammar of nft has names for; it knows others by /etc/protocols, if there is one."""
 
 
 class Refused(Exception):
@@ -60,7 +63,7 @@ class Library:
 
     def run(self, commands: str, *, dry: bool = False, as_json: bool = False) -> str:
         """See Nft."""
-        flags = _STATELESS | (_JSON if as_json else 0)
+        flags = _STATELESS | (_JSON | _NUMERIC_PROTOCOLS if as_json else 0)
         self._library.nft_ctx_output_set_flags(self._context, ctypes.c_uint(flags))
         self._library.nft_ctx_set_dry_run(self._context, ctypes.c_bool(dry))
         status = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
@@ -81,7 +84,7 @@ class Program:
     def run(self, commands: str, *, dry: bool = False, as_json: bool = False) -> str:
         """See Nft."""
         # With -j the program reads JSON too, unless the command is among its arguments.
-        given = ["-j", *commands.split()] if as_json else ["-f", "-"]
+        given = ["-j", "-p", *commands.split()] if as_json else ["-f", "-"]
         try:
             return process.run(
                 ["nft", "-s", *(["-c"] if dry else []), *given], stdin=commands
@@ -111,6 +114,11 @@ def list_json(nft: Nft, what: str) -> dict[str, Any] | None:
             return None
         raise
     return listing
+
+
+def protocol_name(number: int | str) -> str:
+    """Return the one way in which we spell an IP protocol that JSON lists by `number`."""
+    return _PROTOCOLS.get(str(number), str(number))
 
 
 def list_text(nft: Nft, what: str) -> str:

@@ -9,9 +9,7 @@ import ipaddress
 from collections import defaultdict
 
 from .. import base, links
-
-_PROTOCOL_NAMES = {50: "esp", 51: "ah"}
-"""As nft lists them; others it lists by number, or does not know."""
+from . import nft
 
 
 def elements(needs: base.Openings) -> dict[str, set[str]]:
@@ -40,7 +38,7 @@ def _sources(
         if opening.udp_port is not None:
             found["open_udp", str(opening.udp_port)] |= sources
         if opening.protocol is not None:
-            name = _PROTOCOL_NAMES.get(opening.protocol, str(opening.protocol))
+            name = nft.protocol_name(opening.protocol)
             found["open_protocol", name] |= sources
     return found
 
