@@ -2,10 +2,10 @@
 
 Decides whether an image is good: boots (BIOS and UEFI), takes its first settings and certificate
 from a config drive, applies a document that is pushed over mutual TLS, leases an address, routes
-and translates a packet, lets nobody but management in, has tunnels of IPsec and WireGuard by its
-own kernel, keeps its daemons over a restart of the agent and all of its configuration over a power
-cut. Prints seconds and memory. Started by
-image/boot-test, in namespaces of its own.
+and translates a packet, lets nobody but management in, speaks BGP, leads a pair, has tunnels of
+IPsec and WireGuard by its own kernel, keeps its daemons over a restart of the agent and all of its
+configuration over a power cut. Prints seconds and memory. Started by image/boot-test, in
+namespaces of its own.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import machine
+import neighbour
 from machine import (
     MACS,
     MANAGEMENT,
@@ -39,6 +40,8 @@ from astara_contract import status as observed
 TENANT_GATEWAY_LINK_LOCAL = "fe80::f816:3eff:fe00:3"
 TENANT_ADDRESS = "10.20.0.7"
 GATEWAY_ADDRESS = "203.0.113.7"
+FLOATING_ADDRESS = "203.0.113.50"
+ABSENT_PEER = "fdca:3ba5:a17a:acda::f01"
 BOOT_TIMEOUT_S = 300.0
 
 
@@ -115,6 +118,8 @@ def use_as_router(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) 
 
     expect_closed()
     report("closed towards tenant and external network: ssh, API")
+    speak_bgp(orchestrator, work)
+    be_half_of_a_pair(orchestrator, work)
     digest = tunnel(orchestrator, far, work)
     look_inside(work)
     orchestrator.renew()
@@ -150,6 +155,39 @@ def tunnel(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) -> str:
         if kernel_does not in kinds:
             raise TestFailed(f"not by the kernel ({kernel_does}): {kinds}")
     return digest
+
+
+def speak_bgp(orchestrator: Orchestrator, work: pathlib.Path) -> None:
+    """Have the image's BIRD announce a floating IP to a neighbour and learn a route of it."""
+    begun = time.monotonic()
+    with neighbour.running(GATEWAY_ADDRESS, work) as control:
+        floating = [{"floating_ip": FLOATING_ADDRESS, "fixed_ip": TENANT_ADDRESS}]
+        orchestrator.push(document() | neighbour.section() | {"floating_ips": floating})
+        told = functools.partial(neighbour.has_learned, control, f"{FLOATING_ADDRESS}/32")
+        wait("a route by BGP", 90, told)
+
+        def learned() -> bool | None:
+            routes = ssh(work, "ip route show proto bird")
+            return True if neighbour.ANNOUNCED in routes else None
+
+        wait("a route of the neighbour", 60, learned)
+    report(f"BGP: routes both ways {time.monotonic() - begun:.1f} s after the push began")
+
+
+def be_half_of_a_pair(orchestrator: Orchestrator, work: pathlib.Path) -> None:
+    """Have the image's keepalived and conntrackd serve as one of two whose other one is away."""
+    begun = time.monotonic()
+    pair = {"peers": [ABSENT_PEER], "priority": 100}
+    orchestrator.push(document() | {"ha_resource": True, "ha_config": pair})
+
+    def leads() -> bool | None:
+        status = orchestrator.status()
+        return True if status and status.role == "master" else None
+
+    wait("the role of master", 90, leads)
+    expect("source that the outside sees", source_seen_outside(), GATEWAY_ADDRESS)
+    ssh(work, "pgrep keepalived && pgrep conntrackd")
+    report(f"pair: master alone {time.monotonic() - begun:.1f} s after the push began")
 
 
 def tunnels_told(orchestrator: Orchestrator, far: FarSite, work: pathlib.Path) -> str:
