@@ -451,3 +451,12 @@ def test_a_document_says_what_an_older_appliance_would_refuse_in_it() -> None:
     )
     assert contract.additions_of(more) == ("flow_offload", "networks[].proxy_ndp")
     assert set(contract.additions_of(more)) < set(contract.additions())
+
+
+def test_which_node_asks_is_no_difference():
+    ours, theirs = (
+        contract.Document(orchestrator=contract.Orchestrator(address=address, host=host))
+        for address, host in (("fd00::1", "left"), ("fd00::2", "right"))
+    )
+    assert contract.without_owner(ours) == contract.without_owner(theirs)
+    assert contract.digest(ours) == contract.digest(theirs)

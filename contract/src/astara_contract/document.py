@@ -147,12 +147,15 @@ def digest(document: Document) -> str:
     case of a MAC address; the order of name servers does. Which node of the orchestrator asks
     does not matter either: an appliance that changes hands is not configured anew.
     """
-    owned = msgspec.structs.replace(
+    return hashlib.sha256(encode(without_owner(canonical(document)))).hexdigest()
+
+
+def without_owner(document: Document) -> Document:
+    """Return `document` without what tells which node of the orchestrator asks."""
+    anybody = msgspec.structs.replace(
         document.orchestrator, address="", host="", metadata_port=_ANY_PORT
     )
-    return hashlib.sha256(
-        encode(msgspec.structs.replace(canonical(document), orchestrator=owned))
-    ).hexdigest()
+    return msgspec.structs.replace(document, orchestrator=anybody)
 
 
 def canonical(document: Document) -> Document:

@@ -114,11 +114,14 @@ class Appliances:
 
 
 def _text(document: contract.Document, unknown: tuple[str, ...] = ()) -> str:
-    """Give a document as text that can be compared line by line; secrets are hidden.
+    """Give a document as text that can be compared line by line; secrets are hidden, and so is
+    the node: an appliance that another one takes over is not configured anew.
 
     `unknown` are paths of what an appliance of a later release runs beside it.
     """
-    whole = msgspec.json.decode(contract.encode(contract.canonical(document)))
+    whole = msgspec.json.decode(
+        contract.encode(contract.without_owner(contract.canonical(document)))
+    )
     if unknown:
         whole["(not known to this release)"] = list(unknown)
     return msgspec.json.format(msgspec.json.encode(_hidden(whole), order="sorted")).decode()
