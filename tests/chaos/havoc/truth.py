@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import json
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from .cloud import Cloud
 
 OUTSIDE = probes.Vantage("the internet", outside.NAMESPACE)
 MARK = "astara:router:"
+TWO_AUDITS_S = 25.0
 AWAY = (
     openstack.exceptions.SDKException,
     keystoneauth1.exceptions.ClientException,
@@ -79,8 +81,17 @@ class Truth:
                 return found
         return []
 
-    def differences(self) -> list[str]:
-        """Ask the orchestrator itself, as an operator does, whether any router differs."""
+    def differences(self, within_s: float = TWO_AUDITS_S) -> list[str]:
+        """Ask the orchestrator itself, as an operator does, whether any router differs.
+
+        What a lost event was about is found by the next audit: that is waited for.
+        """
+        deadline = time.monotonic() + within_s
+        while (found := self._differences()) and time.monotonic() < deadline:
+            time.sleep(1)
+        return found
+
+    def _differences(self) -> list[str]:
         asked = self._cloud.nodes[0]
         found = []
         for router_id in self._wishes():
