@@ -53,6 +53,13 @@ def test_a_port_that_a_connection_has_is_listened_on_when_it_is_free(taken, capl
         server.stop()
 
 
+def test_an_address_that_is_not_here_is_told(caplog):
+    absent = options(0)
+    absent.set_override("api_listen", "192.0.2.1")
+    wsgi.start(absent, hello).stop()
+    assert "restart the orchestrator" in caplog.text
+
+
 def test_a_server_that_never_listened_stops_at_once(taken):
     server = wsgi.start(options(taken.getsockname()[1]), hello)
     begun = time.monotonic()

@@ -5,6 +5,7 @@ An address that cannot be listened on is tried again: it must never end the proc
 over AMQP as well. Used by `process`.
 """
 
+import errno
 import logging
 import threading
 import typing
@@ -70,7 +71,7 @@ class Server:
                     *self.address,
                     self._fault,
                     BIND_RETRY_S,
-                    "keep the port from outgoing connections: net.ipv4.ip_local_reserved_ports",
+                    _remedy(self._fault),
                 )
             return False
         LOG.info("api.listening address=%s port=%d", self.address[0], self.port)
@@ -89,6 +90,12 @@ class Server:
         if self._is_bound:
             self._server.stop()
         self._thread.join(STOP_TIMEOUT_S)
+
+
+def _remedy(fault: str) -> str:
+    if f"[Errno {errno.EADDRNOTAVAIL}]" in fault:
+        return "the management address has gone from this node: restart the orchestrator"
+    return "keep the port from outgoing connections: net.ipv4.ip_local_reserved_ports"
 
 
 def _log(msg: str = "", level: int = 20, traceback: bool = False) -> None:
