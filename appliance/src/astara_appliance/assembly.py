@@ -6,6 +6,8 @@ It decides what belongs together and nothing else. Called once by `cmd.agent`.
 import importlib.metadata
 from typing import TYPE_CHECKING
 
+from astara_contract import structs
+
 from . import clock, facts, inventory, pipeline, store, watch
 from .api import routes, server, views
 from .drivers import hangs, registry
@@ -26,6 +28,7 @@ def assemble(
     names = facts.NicNames(paths.state_dir, management_mac)
     watch_over = hangs.Hangs(paths.run_dir, server.end)
     drivers = registry.build_drivers(paths, watch_over)
+    structs.prepare()
     line = pipeline.Pipeline(drivers, names, store.Store(paths.state_dir), watch=watch_over)
     watching = watch.Watch(line, names, paths)
     watching.start()

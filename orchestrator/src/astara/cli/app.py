@@ -15,6 +15,8 @@ from importlib import metadata
 from cliff import app, commandmanager
 from oslo_config import cfg
 
+from astara_contract import structs
+
 from ..api import cluster
 from ..conf import commandline
 from . import browsing, commanding, exits, login, showing
@@ -116,4 +118,5 @@ def commands() -> commandmanager.CommandManager:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `astara-ctl`."""
+    structs.prepare()
     return Shell().run(list(sys.argv[1:] if argv is None else argv))

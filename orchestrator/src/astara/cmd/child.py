@@ -18,6 +18,8 @@ from types import FrameType
 
 from oslo_config import cfg
 
+from astara_contract import structs
+
 from .. import conf, metrics, tracing
 from ..conf import reloading
 from ..supervisor import roles
@@ -114,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     loaded.register_mutate_hook(lambda _conf, fresh: _trace_anew(loaded, name, fresh))
     try:
         entry: roles.Entry = roles.load(roles.ENTRIES[role])
+        structs.prepare()
         entry(loaded, number, stop)
     except Exception:  # the boundary of the process: the supervisor starts it again
         LOG.exception("child.crashed role=%s number=%d", role, number)

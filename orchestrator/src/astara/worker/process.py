@@ -11,6 +11,8 @@ import threading
 
 from oslo_config import cfg
 
+from astara_contract import structs
+
 from .. import clock, events, inbox, scheduler, store
 from ..cluster import placement
 from ..conf import identity
@@ -115,6 +117,7 @@ def run(conf: cfg.ConfigOpts, number: int, stop: threading.Event) -> None:
     questions = control.Server(control_protocol.path_of(conf.state_path, number), desk.answer)
     watching.look()  # what is in debug is left alone from the first step on
     conf.register_mutate_hook(lambda *_: adopt())
+    structs.prepare()  # those that came with the factory
     threads.start()
     threading.Thread(target=watching.run, args=(stop,), name="debug", daemon=True).start()
     incoming.start()
