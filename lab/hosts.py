@@ -45,6 +45,26 @@ def command(*argv: str, timeout_s: float = 20.0, check: bool = True, stdin: str 
     return done.stdout
 
 
+def inside(namespace: str, function: Callable[[], ResultT]) -> ResultT:
+    """Call `function` in a thread that lives in a network namespace; what it raises is raised."""
+    outcome: list[ResultT] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            netns.setns(namespace)
+            outcome.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
 class Host:
     """A machine on a segment: a network namespace with one NIC, eth0."""
 
@@ -73,25 +93,8 @@ class Host:
         return subprocess.Popen(full, text=True, **options)
 
     def inside(self, function: Callable[[], ResultT]) -> ResultT:
-        """Call `function` in a thread that lives in this namespace; sockets made there belong to
-        it.
-        """
-        outcome: list[ResultT] = []
-        failure: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                netns.setns(self.netns)
-                outcome.append(function())
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        if failure:
-            raise failure[0]
-        return outcome[0]
+        """Call `function` in this namespace; sockets made there belong to it."""
+        return inside(self.netns, function)
 
     def http(
         self,

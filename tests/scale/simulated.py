@@ -6,7 +6,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +13,8 @@ from typing import TypeVar
 import room as quarters
 import world
 from pyroute2 import netns
+
+from lab import hosts
 
 T = TypeVar("T")
 
@@ -30,22 +31,7 @@ class Room:
 
     def inside(self, function: Callable[[], T]) -> T:
         """Call a function in a thread that lives there: sockets that it opens belong there."""
-        found: list[T] = []
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                netns.setns(self.name)
-                found.append(function())
-            except BaseException as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        if failed:
-            raise failed[0]
-        return found[0]
+        return hosts.inside(self.name, function)
 
 
 @contextlib.contextmanager
